@@ -1,0 +1,134 @@
+"""Pinhole cameras, and resampling the pictures of a robot's camera to the camera that the weights were trained with.
+
+The weights know one field of view. A robot's camera has another one, another resolution, and perhaps lens distortion;
+`ViewResampler` computes the picture that the model's camera would have taken from the same place. It turns nothing and
+moves nothing: both cameras share their optical centre and axes (z forward, x right, y down).
+
+Where the pictures come from and in which encoding is left to the caller; poses are left to `viewpoints`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Tuple
+
+import cv2
+import numpy as np
+
+# How many coefficients OpenCV's distortion models have: (k1 k2 p1 p2), then k3, then (k4 k5 k6).
+DISTORTION_LENGTHS = (0, 4, 5, 8)
+
+
+@dataclass(frozen=True)
+class PinholeCamera:
+    """Intrinsics of a camera. All in pixels, with the centre of the first pixel at (0, 0), as OpenCV and CameraInfo do.
+
+    distortion: OpenCV's k1 k2 p1 p2 [k3 [k4 k5 k6]] (`plumb_bob`, `rational_polynomial`); empty for a rectified image.
+    Raises ValueError for a size, focal length or distortion that no camera has.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    distortion: Tuple[float, ...] = ()
+
+    def __post_init__(self):
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"expected a camera with a width and a height, found {self.width} x {self.height} pixels")
+        numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
+        if not all(math.isfinite(number) for number in numbers) or self.fx <= 0 or self.fy <= 0:
+            raise ValueError(
+                f"expected a calibrated camera, found focal lengths {self.fx:g}, {self.fy:g} and centre "
+                f"{self.cx:g}, {self.cy:g} pixels"
+            )
+        if len(self.distortion) not in DISTORTION_LENGTHS:
+            raise ValueError(f"expected 0, 4, 5 or 8 distortion coefficients, found {len(self.distortion)}")
+
+    @classmethod
+    def square(cls, image_size: int, field_of_view_degrees: float) -> PinholeCamera:
+        """The model's camera: image_size x image_size pixels, the field of view across the whole image both ways."""
+        focal = image_size / 2 / math.tan(math.radians(field_of_view_degrees) / 2)
+        centre = image_size / 2 - 0.5
+        return cls(image_size, image_size, focal, focal, centre, centre)
+
+    @property
+    def field_of_view_degrees(self) -> Tuple[float, float]:
+        """Horizontal and vertical field of view, distortion left aside."""
+
+        def angle(size: int, focal: float, centre: float) -> float:
+            return math.degrees(math.atan((centre + 0.5) / focal) + math.atan((size - 0.5 - centre) / focal))
+
+        return angle(self.width, self.fx, self.cx), angle(self.height, self.fy, self.cy)
+
+    def divided(self, parts: int) -> PinholeCamera:
+        """The same camera with each pixel cut into parts x parts."""
+        return PinholeCamera(
+            self.width * parts,
+            self.height * parts,
+            self.fx * parts,
+            self.fy * parts,
+            (self.cx + 0.5) * parts - 0.5,
+            (self.cy + 0.5) * parts - 0.5,
+            self.distortion,
+        )
+
+
+class ViewResampler:
+    """Resamples pictures of the camera `source` to those of the undistorted camera `target`; made once, used for many.
+
+    covered: bool (target height, target width): False where `source` does not see (all of) the target's pixel. There,
+        colours repeat the picture's edge, which a network bears better than a black frame, and depth and labels are 0.
+    """
+
+    def __init__(self, source: PinholeCamera, target: PinholeCamera):
+        if target.distortion:
+            raise ValueError("expected a target camera without distortion")
+        self.source, self.target = source, target
+        # At least one sample for each of the source's pixels, along each side of a target's pixel.
+        self._parts = max(math.ceil(source.fx / target.fx), math.ceil(source.fy / target.fy), 1)
+        self._samples = _source_pixels(source, target.divided(self._parts))
+        self._centres = _source_pixels(source, target)
+        seen = _inside(self._samples, source)
+        blocks = seen.reshape(target.height, self._parts, target.width, self._parts)
+        self.covered = blocks.all(axis=(1, 3))
+
+    def colours(self, image: np.ndarray) -> np.ndarray:
+        """Colours (height, width, 3) uint8 of the target: the mean over each pixel's area, so that nothing aliases."""
+        self._check(image)
+        samples = cv2.remap(image, *self._samples, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.resize(samples, (self.target.width, self.target.height), interpolation=cv2.INTER_AREA)
+
+    def values(self, image: np.ndarray) -> np.ndarray:
+        """Depth or labels (height, width) of the target: the nearest pixel's, never a mixture; 0 where not covered."""
+        self._check(image)
+        nearest = cv2.remap(image, *self._centres, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+        nearest[~self.covered] = 0
+        return nearest
+
+    def _check(self, image: np.ndarray) -> None:
+        height, width = image.shape[:2]
+        if (width, height) != (self.source.width, self.source.height):
+            raise ValueError(
+                f"expected an image of {self.source.width} x {self.source.height} pixels, as its camera has, "
+                f"found {width} x {height}"
+            )
+
+
+def _source_pixels(source: PinholeCamera, target: PinholeCamera) -> Tuple[np.ndarray, np.ndarray]:
+    """Where the target's pixels lie in the source's image: x and y, each float32 (target height, target width)."""
+    return cv2.initUndistortRectifyMap(
+        _matrix(source), np.array(source.distortion), None, _matrix(target), (target.width, target.height), cv2.CV_32FC1
+    )
+
+
+def _matrix(camera: PinholeCamera) -> np.ndarray:
+    return np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
+
+
+def _inside(pixels: Tuple[np.ndarray, np.ndarray], camera: PinholeCamera) -> np.ndarray:
+    x, y = pixels
+    return (x >= -0.5) & (x <= camera.width - 0.5) & (y >= -0.5) & (y <= camera.height - 0.5)

@@ -1,0 +1,108 @@
+"""Resampling a robot's pictures to the model's camera."""
+
+import math
+
+import numpy as np
+import pytest
+
+from placenet_ros.scene.camera import PinholeCamera, ViewResampler
+
+MODEL = PinholeCamera.square(64, 60.0)
+WIDE = PinholeCamera(320, 240, 200.0, 200.0, 159.5, 119.5)  # 77 x 62 degrees
+
+
+def directions(camera):
+    """x / z and y / z of the ray through each pixel's centre: (height, width) each."""
+    x = (np.arange(camera.width) - camera.cx) / camera.fx
+    y = (np.arange(camera.height) - camera.cy) / camera.fy
+    return np.meshgrid(x, y)
+
+
+def as_grey(values, lowest, highest):
+    """Values of a span as grey levels 0..255, three equal channels."""
+    grey = np.clip((values - lowest) / (highest - lowest) * 255, 0, 255).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def test_model_camera_spans_its_field_of_view():
+    assert MODEL.field_of_view_degrees == pytest.approx((60.0, 60.0))
+    assert MODEL.fx == pytest.approx(32 / math.tan(math.radians(30)))
+    assert (MODEL.cx, MODEL.cy) == (31.5, 31.5)
+
+
+def test_each_pixel_shows_what_lies_in_its_direction():
+    for axis in (0, 1):
+        picture = as_grey(directions(WIDE)[axis], -0.8, 0.8)
+        expected = as_grey(directions(MODEL)[axis], -0.8, 0.8)
+        found = ViewResampler(WIDE, MODEL).colours(picture)
+        assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_same_camera_changes_nothing():
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    resampler = ViewResampler(MODEL, MODEL)
+    np.testing.assert_array_equal(resampler.colours(picture), picture)
+    np.testing.assert_array_equal(resampler.values(picture[..., 0]), picture[..., 0])
+    assert resampler.covered.all()
+
+
+def test_fine_patterns_become_their_mean_instead_of_aliasing():
+    stripes = np.zeros((960, 1280, 3), np.uint8)
+    stripes[:, ::2] = 255
+    found = ViewResampler(PinholeCamera(1280, 960, 800.0, 800.0, 639.5, 479.5), MODEL).colours(stripes)
+    assert np.abs(found.astype(int) - 127).max() <= 12
+
+
+def test_depth_and_labels_are_never_mixed():
+    labels = np.zeros((240, 320), np.uint8)
+    labels[:, 160:] = 200
+    depth = np.where(labels > 0, 5.0, 1.0).astype(np.float32)
+    resampler = ViewResampler(WIDE, MODEL)
+    assert set(np.unique(resampler.values(labels))) == {0, 200}
+    assert set(np.unique(resampler.values(depth))) == {1.0, 5.0}
+
+
+def test_narrow_camera_is_padded_and_masked():
+    narrow = PinholeCamera(320, 240, 400.0, 400.0, 159.5, 119.5)  # 44 x 33 degrees
+    resampler = ViewResampler(narrow, MODEL)
+    x, y = directions(MODEL)
+    half_pixel = 0.5 / MODEL.fx
+    np.testing.assert_array_equal(
+        resampler.covered, (abs(x) + half_pixel <= 160 / 400) & (abs(y) + half_pixel <= 120 / 400)
+    )
+    assert (resampler.values(np.full((240, 320), 7, np.uint8)) == np.where(resampler.covered, 7, 0)).all()
+    assert (resampler.colours(np.full((240, 320, 3), 90, np.uint8)) == 90).all()
+
+
+def test_distorted_pictures_are_straightened():
+    k1, k2 = -0.25, 0.05
+    lens = PinholeCamera(640, 480, 400.0, 400.0, 319.5, 239.5, (k1, k2, 0.0, 0.0, 0.0))
+    # A wall whose grey level is its x / z, as the lens shows it: invert r' = r (1 + k1 r^2 + k2 r^4) point by point.
+    x_seen, y_seen = directions(lens)
+    radius_seen = np.hypot(x_seen, y_seen)
+    radius = radius_seen.copy()
+    for _ in range(50):
+        radius = radius_seen / (1 + k1 * radius**2 + k2 * radius**4)
+    picture = as_grey(x_seen * radius / np.maximum(radius_seen, 1e-9), -0.8, 0.8)
+    found = ViewResampler(lens, MODEL).colours(picture).astype(int)
+    expected = as_grey(directions(MODEL)[0], -0.8, 0.8).astype(int)
+    assert np.abs(found - expected).max() <= 2
+
+
+def test_picture_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="expected an image of 320 x 240 pixels.*found 64 x 48"):
+        ViewResampler(WIDE, MODEL).colours(np.zeros((48, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        ((0, 240, 200.0, 200.0, 0.0, 0.0), "0 x 240"),
+        ((320, 240, 0.0, 0.0, 0.0, 0.0), "calibrated camera"),
+        ((320, 240, float("nan"), 200.0, 0.0, 0.0), "calibrated camera"),
+        ((320, 240, 200.0, 200.0, 0.0, 0.0, (0.1, 0.2)), "found 2"),
+    ],
+)
+def test_cameras_that_cannot_be_are_refused(arguments, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        PinholeCamera(*arguments)
