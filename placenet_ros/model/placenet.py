@@ -98,6 +98,7 @@ class ImageHead(nn.Module):
             nn.Conv2d(canvas + REPROJECTION_PICTURE_CHANNELS, canvas, 3, padding=1), nn.ReLU(),
             nn.Conv2d(canvas, canvas, 3, padding=1), nn.ReLU()) if config.reprojection else None
         self.mean = nn.Conv2d(canvas, IMAGE_CHANNELS, 1)
+        nn.init.constant_(self.mean.bias, 0.5)  # an untrained network paints mid grey
 
     def forward(self, canvas: Tensor, seen: Tensor | None) -> Tensor:
         """Canvas (n, *, s, s) and reprojected picture (n, 5, s, s) or None -> (n, 3, s, s)."""

@@ -1,0 +1,156 @@
+"""PlaceNet: sizes and options, the sum over observations, prior and posterior."""
+import dataclasses
+
+import pytest
+import torch
+
+from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, SceneRepresentation, evidence_lower_bound
+
+SMALL = PlaceNetConfig(image_size=32, representation_channels=16, hidden_channels=8, canvas_channels=8, layers=3,
+                       reprojection_channels=4)
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    return PlaceNet(dataclasses.replace(SMALL, **changes)).eval()
+
+
+def observe(config, b=2, m=3, seed=1, depth=True, objects=True):
+    generator = torch.Generator().manual_seed(seed)
+    s = config.image_size
+    viewpoints = torch.cat([torch.rand(b, m, 3, generator=generator) * 0.3,
+                            torch.tensor([1.0, 0.0, 1.0, 0.0]).expand(b, m, 4)], dim=-1)
+    return Observations(torch.rand(b, m, 3, s, s, generator=generator), viewpoints,
+                        torch.rand(b, m, 1, s, s, generator=generator) * 3 + 0.5 if depth else None,
+                        torch.rand(b, m, 3, s, s, generator=generator) if objects else None)
+
+
+def query(config, b=2, q=2, seed=2):
+    generator = torch.Generator().manual_seed(seed)
+    viewpoints = torch.cat([torch.rand(b, q, 3, generator=generator) * 0.3,
+                            torch.tensor([1.0, 0.0, 1.0, 0.0]).expand(b, q, 4)], dim=-1)
+    return viewpoints, torch.rand(b, q, 3, config.image_size, config.image_size, generator=generator)
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"shared_core": True}, {"tower": "pyramid"}, {"tower": "pool"}, {"reprojection": False},
+    {"attention": ""}, {"attention": "d"}, {"attention": "ro"}, {"attention_tokens": 16},
+    {"image_size": 64, "attention_tokens": 256}, {"image_size": 128, "layers": 1},
+], ids=str)
+def test_every_option_trains_and_predicts(changes):
+    model = build(**changes)
+    viewpoints, images = query(model.config)
+    output = model(observe(model.config), viewpoints, images)
+    assert output.images.shape == images.shape
+    assert output.kl.shape == (2, 2, model.config.layers) and (output.kl >= 0).all()
+    (-evidence_lower_bound(output, images, 0.7).elbo.mean()).backward()
+    idle = [name for name, weight in model.named_parameters()
+            if weight.grad is None and not name.startswith("attention")]
+    assert not idle, "these weights take no part in the objective"
+    for name, weight in model.attention.named_parameters():
+        assert weight.grad is not None, name
+    predicted = model.predict(model.encode(observe(model.config)), viewpoints)
+    assert predicted.shape == images.shape and predicted.min() >= 0 and predicted.max() <= 1
+
+
+@pytest.mark.parametrize("tower", ["tower", "pyramid", "pool"])
+def test_observations_encoded_apart_and_joined_equal_those_encoded_together(tower):
+    model = build(tower=tower)
+    observations = observe(model.config, m=4)
+    parts = [Observations(*(field[:, k:k + 1] for field in (observations.rgb, observations.viewpoints,
+                                                            observations.depth, observations.objects)))
+             for k in range(4)]
+    viewpoints, _ = query(model.config)
+    together = model.predict(model.encode(observations), viewpoints, torch.Generator().manual_seed(3))
+    apart = model.predict(SceneRepresentation.join([model.encode(part) for part in parts]), viewpoints,
+                          torch.Generator().manual_seed(3))
+    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention_tokens", [1, 16])
+def test_the_order_of_the_observations_does_not_matter(attention_tokens):
+    model = build(attention_tokens=attention_tokens)
+    observations = observe(model.config, m=4)
+    order = torch.tensor([2, 0, 3, 1])
+    shuffled = Observations(observations.rgb[:, order], observations.viewpoints[:, order],
+                            observations.depth[:, order], observations.objects[:, order])
+    viewpoints, _ = query(model.config)
+    one = model.predict(model.encode(observations), viewpoints, torch.Generator().manual_seed(3))
+    other = model.predict(model.encode(shuffled), viewpoints, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_weighs_the_tokens_of_all_observations_by_one_softmax():
+    """Against the formula written out: softmax(q k^T / sqrt(c)) v over every observation's token."""
+    model = build(attention="r")
+    attention, scene = model.attention["r"], model.encode(observe(model.config, b=1, m=3))
+    hidden = torch.randn(1, 8, 8, 8)
+    q = hidden.flatten(2)[0].T @ attention.query.weight.T + attention.query.bias
+    weights = torch.softmax(q @ scene.keys["r"][0].T / 16 ** 0.5, dim=-1)
+    assert weights.shape == (64, 3)
+    expected = 0.1 * (weights @ scene.values["r"][0]).T.reshape(1, 16, 8, 8)
+    torch.testing.assert_close(attention(hidden, scene.keys["r"], scene.values["r"], False), expected)
+
+
+def test_a_prediction_looks_at_the_observations_not_at_the_truth():
+    model = build()
+    viewpoints, images = query(model.config)
+    scene = model.encode(observe(model.config))
+    other_scene = model.encode(observe(model.config, seed=9))
+
+    def predict(scene):
+        return model.predict(scene, viewpoints, torch.Generator().manual_seed(3))
+
+    def reconstruct(images):
+        return model.reconstruct(scene, viewpoints, images, torch.Generator().manual_seed(3))
+
+    assert not torch.equal(predict(scene), predict(other_scene))
+    assert not torch.equal(reconstruct(images), reconstruct(1 - images))
+    assert torch.equal(predict(scene), predict(scene))
+
+
+def test_a_colour_camera_alone_is_served_by_the_same_weights():
+    model = build()
+    viewpoints, _ = query(model.config)
+    scene = model.encode(observe(model.config, depth=False, objects=False))
+    assert scene.cloud is None and set(scene.keys) == {"r"}
+    assert torch.isfinite(model.predict(scene, viewpoints)).all()
+
+
+def test_gamma_stays_at_its_start_while_held():
+    model = build()
+    viewpoints, images = query(model.config)
+    model(observe(model.config), viewpoints, images, hold_attention_weights=True).images.sum().backward()
+    assert all(attention.gamma.grad is None for attention in model.attention.values())
+    model(observe(model.config), viewpoints, images).images.sum().backward()
+    assert all(attention.gamma.grad is not None for attention in model.attention.values())
+
+
+def test_published_sizes_are_those_of_the_paper():
+    with torch.device("meta"):
+        model = PlaceNet(PlaceNetConfig(reprojection=False))
+    inference, generation = model.inference_cores[0].cell.gates, model.generation_cores[0].cell.gates
+    assert len(model.inference_cores) == len(model.generation_cores) == 12
+    assert inference.weight.shape == (512, 650, 5, 5) and generation.weight.shape == (512, 394, 5, 5)
+    with torch.device("meta"):
+        shared = PlaceNet(PlaceNetConfig(reprojection=False, shared_core=True))
+    millions = sum(weight.numel() for weight in shared.parameters()) / 1e6
+    assert 16 < millions < 19
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"image_size": 60}, "multiple of 16"), ({"attention": "rx"}, "attention"), ({"attention": "rr"}, "at most once"),
+    ({"attention_tokens": 4}, "attention_tokens"), ({"attention_tokens": 256}, "8 x 8 places"),
+    ({"tower": "pool", "attention_tokens": 16}, "1 x 1 places"), ({"tower": "towr"}, "tower, pyramid, pool"),
+    ({"layers": 0}, "layers"), ({"position_scale": 0.0}, "position_scale"),
+])
+def test_settings_that_cannot_work_are_named(changes, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(SMALL, **changes)
+
+
+def test_an_unknown_setting_is_named_with_the_nearest():
+    with pytest.raises(ValueError, match="'layrs'; did you mean 'layers'"):
+        PlaceNetConfig.from_dict({"layrs": 3})
+    with pytest.raises(ValueError, match="'layers' must be of type int"):
+        PlaceNetConfig.from_dict({"layers": "3"})

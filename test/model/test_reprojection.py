@@ -1,0 +1,60 @@
+"""Reprojection: colours carried into another view by their depth."""
+import torch
+
+from placenet_ros.model.reprojection import PointCloud, point_cloud, reproject
+from placenet_ros.model.viewpoints import relative_viewpoints
+
+SIZE, FOV, SCALE = 32, 60.0, 3.0
+LEVEL = torch.tensor([0.0, 0.0, 0.5, 0.0, 0.0])
+
+
+def viewpoints(*poses):
+    return relative_viewpoints(torch.stack(poses), torch.zeros(4), SCALE)[None]
+
+
+def observed(depth, pose=LEVEL, seed=0):
+    rgb = torch.rand(1, 1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+    return rgb, point_cloud(rgb, depth, viewpoints(pose), SCALE, FOV)
+
+
+def wall(metres):
+    return torch.full((1, 1, 1, SIZE, SIZE), metres)
+
+
+def test_an_observation_seen_from_its_own_pose_is_itself():
+    for pose in (LEVEL, torch.tensor([1.0, -2.0, 0.7, 2.5, -0.3])):
+        rgb, cloud = observed(wall(2.0), pose)
+        picture = reproject(cloud, viewpoints(pose), SIZE, SCALE, FOV)
+        assert picture.mask.all()
+        torch.testing.assert_close(picture.colour, rgb)
+        torch.testing.assert_close(picture.depth, wall(2.0), atol=1.1e-3, rtol=0)
+
+
+def test_a_step_to_the_left_moves_the_picture_to_the_right_by_the_parallax():
+    focal = SIZE / 2 / torch.tan(torch.deg2rad(torch.tensor(FOV / 2)))
+    pixels = 4
+    step_left = LEVEL + torch.tensor([0.0, pixels * 2.0 / focal, 0.0, 0.0, 0.0])  # y is left; wall at 2 m
+    rgb, cloud = observed(wall(2.0))
+    picture = reproject(cloud, viewpoints(step_left), SIZE, SCALE, FOV)
+    assert not picture.mask[..., :pixels - 1].any(), "nothing was seen beyond the observation's left edge"
+    matches = (picture.colour[..., pixels:] == rgb[..., :-pixels]).all(dim=2).float().mean()
+    assert matches > 0.85  # the rest is rounding to the next pixel
+
+
+def test_the_nearer_of_two_points_hides_the_farther():
+    positions = torch.tensor([[[3.0, 0.0, 0.5], [1.0, 0.0, 0.5], [2.0, 0.0, 0.5]]])
+    cloud = PointCloud(positions, torch.eye(3)[None], torch.ones(1, 3, dtype=torch.bool))
+    picture = reproject(cloud, viewpoints(LEVEL), SIZE, SCALE, FOV)
+    assert picture.mask.sum() == 1
+    assert picture.colour.sum(dim=(0, 1, 3, 4)).tolist() == [0.0, 1.0, 0.0]
+
+
+def test_points_behind_the_camera_or_without_depth_are_not_drawn():
+    rgb, cloud = observed(wall(2.0))
+    away = LEVEL + torch.tensor([0.0, 0.0, 0.0, torch.pi, 0.0])
+    assert not reproject(cloud, viewpoints(away), SIZE, SCALE, FOV).mask.any()
+    depth = wall(2.0)
+    depth[..., : SIZE // 2] = 0.0
+    _, cloud = observed(depth)
+    mask = reproject(cloud, viewpoints(LEVEL), SIZE, SCALE, FOV).mask
+    assert not mask[..., : SIZE // 2].any() and mask[..., SIZE // 2:].all()
