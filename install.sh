@@ -158,7 +158,7 @@ use_ros() {
 }
 
 workspace_stamp() {
-    { echo "$root"; cat CMakeLists.txt package.xml setup.py msg/* srv/*; ls nodes; } | sha256sum
+    { echo "$root"; cat CMakeLists.txt package.xml setup.py msg/* srv/*; } | sha256sum
 }
 
 have_workspace() {
