@@ -84,10 +84,10 @@ def test_attention_weighs_the_tokens_of_all_observations_by_one_softmax():
     """Against the formula written out: softmax(q k^T / sqrt(c)) v over every observation's token."""
     model = build(attention="r")
     attention, scene = model.attention["r"], model.encode(observe(model.config, b=1, m=3))
-    hidden = torch.randn(1, 8, 8, 8)
+    hidden = 2000 * torch.randn(1, 8, 8, 8)
     q = hidden.flatten(2)[0].T @ attention.query.weight.T + attention.query.bias
     weights = torch.softmax(q @ scene.keys["r"][0].T / 16 ** 0.5, dim=-1)
-    assert weights.shape == (64, 3)
+    assert weights.shape == (64, 3) and weights.max() > 0.9, "large enough queries must choose"
     expected = 0.1 * (weights @ scene.values["r"][0]).T.reshape(1, 16, 8, 8)
     torch.testing.assert_close(attention(hidden, scene.keys["r"], scene.values["r"], False), expected)
 
