@@ -1,5 +1,4 @@
-"""The scene representation built online from camera and poses. Knows nothing of ROS, files or devices."""
-from placenet_ros.scene.memory import PredictedView, SceneMemory
-from placenet_ros.scene.viewpoints import CameraPose
+"""The scene representation built online from camera and poses. Knows nothing of ROS, files or devices.
 
-__all__ = ["CameraPose", "PredictedView", "SceneMemory"]
+Nothing is imported here: `camera` and `viewpoints` do without PyTorch, which takes seconds to import.
+"""

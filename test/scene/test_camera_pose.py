@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from placenet_ros.scene import CameraPose
+from placenet_ros.scene.viewpoints import CameraPose
 
 
 def test_a_pose_survives_its_matrix():

@@ -6,7 +6,8 @@ import torch
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig
 from placenet_ros.model.modalities import class_colours, objects_picture
 from placenet_ros.model.viewpoints import relative_viewpoints
-from placenet_ros.scene import CameraPose, SceneMemory
+from placenet_ros.scene.memory import SceneMemory
+from placenet_ros.scene.viewpoints import CameraPose
 
 SIZE = 32
 CONFIG = PlaceNetConfig(image_size=SIZE, representation_channels=16, hidden_channels=8, canvas_channels=8, layers=2,
