@@ -1,0 +1,371 @@
+"""The triangles of a house: what `plan` describes as rooms and parts, as arrays for the graphics card.
+
+Triangles come room by room, so that a camera draws only the rooms that it can see into. Faces look inwards on walls,
+outwards on furniture, and are wound counter-clockwise seen from their front.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from training.houses.classes import CLASS_IDS
+from training.houses.house import OPPOSITE, SIDES
+from training.houses.materials import PATTERNS
+from training.houses.plan import HALF_WALL
+
+VERTEX = np.dtype(
+    [("position", "<f4", 3), ("uv", "<f4", 2), ("normal_and_class", "i1", 4), ("material_and_room", "<u2", 2)]
+)
+CYLINDER_SIDES, BALL_SIDES, BALL_RINGS = 12, 10, 6
+FRONT_ONLY = ("fronts", "drawers")  # patterns that only the face to the room shows; the others are plain
+PLAIN_SPOT = (0.25, 0.25)  # where those patterns are plain
+SKIRTING_HEIGHT, SKIRTING_DEPTH = 0.08, 0.012
+FRAME_WIDTH, FRAME_DEPTH = 0.07, 0.018
+SHADOW_PIXEL = 0.05  # metres
+
+# The corners of a box's six faces, as indices into (low, high) for each axis, and the axes that u and v run along.
+FACES = {
+    "west": (((0, 1, 0), (0, 0, 0), (0, 0, 1), (0, 1, 1)), 1, 2, (-1, 0, 0)),
+    "east": (((1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1)), 1, 2, (1, 0, 0)),
+    "south": (((0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1)), 0, 2, (0, -1, 0)),
+    "north": (((1, 1, 0), (0, 1, 0), (0, 1, 1), (1, 1, 1)), 0, 2, (0, 1, 0)),
+    "down": (((0, 1, 0), (1, 1, 0), (1, 0, 0), (0, 0, 0)), 0, 1, (0, 0, -1)),
+    "up": (((0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)), 0, 1, (0, 0, 1)),
+}
+STANDING_FACES = tuple(side for side in FACES if side != "down")
+FACE_ROW = {side: row for row, side in enumerate(FACES)}
+FACE_CORNERS = np.array([corners for corners, _, _, _ in FACES.values()])
+FACE_AXES = np.array([(u_axis, v_axis) for _, u_axis, v_axis, _ in FACES.values()])
+FACE_NORMALS = np.array([normal for _, _, _, normal in FACES.values()])
+QUAD = np.array([0, 1, 2, 0, 2, 3])
+QUAD_UV = np.array([(0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+
+
+@dataclass(frozen=True)
+class Solid:
+    """A curved solid within -1..1: corners (n, 3), normals (n, 3) in -127..127, uv (n, 2), triangles (3 m)."""
+
+    corners: np.ndarray
+    normals: np.ndarray
+    uv: np.ndarray
+    indices: np.ndarray
+
+
+def unit_cylinder():
+    """An upright cylinder: its side, lid and underside."""
+    n = CYLINDER_SIDES
+    angle = np.arange(n + 1) * 2 * np.pi / n
+    around = np.stack([np.cos(angle), np.sin(angle), np.zeros(n + 1)], axis=1)
+    up = np.array([0.0, 0.0, 1.0])
+    corners = np.concatenate([around - up, around + up, around[:-1] + up, around[:-1] - up])
+    normals = np.concatenate([around, around, np.tile(up, (n, 1)), np.tile(-up, (n, 1))])
+    wrapped = np.stack([angle / 2, np.zeros(n + 1)], axis=1)
+    flat = around[:-1, :2] / 2
+    uv = np.concatenate([wrapped, wrapped - (0.0, 1.0), flat, flat])
+    low = np.arange(n)
+    sides = np.stack([low, low + 1, low + n + 2, low, low + n + 2, low + n + 1], axis=1)
+    fan = np.stack([np.zeros(n - 2, int), low[1:-1], low[2:]], axis=1)
+    triangles = [sides.reshape(-1), fan.reshape(-1) + 2 * n + 2, fan[:, ::-1].reshape(-1) + 3 * n + 2]
+    return Solid(corners, np.round(normals * 127), uv, np.concatenate(triangles))
+
+
+def unit_ball():
+    """A sphere."""
+    longitude = np.arange(BALL_SIDES + 1) * 2 * np.pi / BALL_SIDES
+    latitude = (np.arange(BALL_RINGS + 1) / BALL_RINGS - 0.5) * np.pi
+    lat, lon = (grid.reshape(-1) for grid in np.meshgrid(latitude, longitude, indexing="ij"))
+    corners = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+    row = BALL_SIDES + 1
+    start = (np.arange(BALL_RINGS)[:, None] * row + np.arange(BALL_SIDES)[None, :]).reshape(-1)
+    triangles = np.stack([start, start + 1, start + row + 1, start, start + row + 1, start + row], axis=1)
+    return Solid(corners, np.round(corners * 127), np.stack([lon / 2, -lat / 2], axis=1), triangles.reshape(-1))
+
+
+CYLINDER, BALL = unit_cylinder(), unit_ball()
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles of a house.
+
+    vertices: VERTEX array. indices: uint32, three for each triangle. room_ranges: (first index, count) of each room.
+    material_table: float32 (materials, 3, 4), the linear RGB of each colour, then pattern, emission and 0.
+    room_table: float32 (rooms, 4, 4), rows lamp position, lamp colour, low corner, high corner, each with a 4th number
+    (daylight in the first row).
+    floor_light: uint8 (rows, columns, 2) over the house's bounds, shadow under furniture and daylight from windows.
+    """
+
+    vertices: np.ndarray
+    indices: np.ndarray
+    room_ranges: tuple
+    material_table: np.ndarray
+    room_table: np.ndarray
+    floor_light: np.ndarray
+
+
+class MeshBuilder:
+    """Collects the triangles of one house, room by room."""
+
+    def __init__(self, house):
+        self.house = house
+        self.faces, self.solids = [], []  # of the room at hand
+        self.vertices, self.indices, self.room_ranges = [], [], []
+        self.vertex_count = self.index_count = 0
+        self.scales = np.array([material.scale for material in house.materials])
+        self.grained = np.array([material.pattern == "grain" for material in house.materials])
+        self.front_only = [material.pattern in FRONT_ONLY for material in house.materials]
+
+    def face(self, side, low, high, material, class_id, plain=False):
+        """One face of the box from low to high, its pattern aligned with the house."""
+        self.faces.append((FACE_ROW[side], *low, *high, material, class_id, plain))
+
+    def box(self, low, high, material, class_id, facing=None):
+        """A box without the underside that nobody sees."""
+        front_only = self.front_only[material]
+        for side in FACES if low[2] > 0.3 else STANDING_FACES:
+            self.face(side, low, high, material, class_id, front_only and side != facing)
+
+    def close_room(self, room):
+        """Turn what was collected into the triangles of this room."""
+        first_index = self.index_count
+        quads = self.quads(np.array(self.faces))
+        indices = np.arange(len(self.faces))[:, None] * 4 + QUAD
+        self.append(quads.reshape(-1), indices, room)
+        for vertices, indices in self.solids:
+            self.append(vertices, indices, room)
+        self.faces, self.solids = [], []
+        self.room_ranges.append((first_index, self.index_count - first_index))
+
+    def append(self, vertices, indices, room):
+        """Add vertices and the triangles between them, as part of a room."""
+        vertices["material_and_room"][..., 1] = room
+        self.vertices.append(vertices)
+        self.indices.append(indices.reshape(-1) + self.vertex_count)
+        self.vertex_count += len(vertices)
+        self.index_count += indices.size
+
+    def quads(self, rows):
+        """VERTEX array (faces, 4) for rows of side, low (3), high (3), material, class, plain."""
+        side, material = rows[:, 0].astype(int), rows[:, 7].astype(int)
+        ends = rows[:, 1:7].reshape(-1, 1, 2, 3)
+        vertices = np.zeros((len(rows), 4), VERTEX)
+        corners = FACE_CORNERS[side]
+        positions = np.where(corners == 1, ends[:, :, 1], ends[:, :, 0])
+        vertices["position"] = positions
+        vertices["uv"] = self.uv(positions, side, material, rows[:, 9] != 0)
+        vertices["normal_and_class"][..., :3] = FACE_NORMALS[side][:, None] * 127
+        vertices["normal_and_class"][..., 3] = rows[:, 8, None]
+        vertices["material_and_room"][..., 0] = material[:, None]
+        return vertices
+
+    def uv(self, positions, side, material, plain):
+        """Where on the pattern's tile the corners (faces, 4, 3) lie: (faces, 4, 2)."""
+        face = np.arange(len(side))
+        u, v = positions[face, :, FACE_AXES[side, 0]], -positions[face, :, FACE_AXES[side, 1]]
+        scale = self.scales[material]
+        lengthways = self.grained[material] & (np.ptp(u, axis=1) > np.ptp(v, axis=1))
+        uv = np.where(lengthways[:, None, None], np.stack([v, u], axis=2), np.stack([u, v], axis=2))
+        uv = np.where(scale[:, None, None] > 0, uv / np.maximum(scale, 0.01)[:, None, None], QUAD_UV)
+        return np.where(plain[:, None, None], PLAIN_SPOT, uv)
+
+    def solid(self, part, positions, normals, uv, indices):
+        """Add a curved part: corners (n, 3) of a unit solid in -1..1, put into the part's box."""
+        low, high = np.array(part.low), np.array(part.high)
+        vertices = np.zeros(len(positions), VERTEX)
+        vertices["position"] = (low + high) / 2 + positions * (high - low) / 2
+        vertices["uv"] = uv * (high - low)[[0, 2]] / (self.scales[part.material] or 1.0)
+        vertices["normal_and_class"][:, :3] = normals
+        vertices["normal_and_class"][:, 3] = part.class_id
+        vertices["material_and_room"][:, 0] = part.material
+        self.solids.append((vertices, indices))
+
+    def cylinder(self, part):
+        """An upright cylinder or cone with its lid and underside."""
+        corners = CYLINDER.corners.copy()
+        widest = max(1.0, part.taper)
+        corners[:, :2] *= np.where(corners[:, 2:] > 0, part.taper, 1.0) / widest
+        self.solid(part, corners, CYLINDER.normals, CYLINDER.uv, CYLINDER.indices)
+
+    def ball(self, part):
+        """An ellipsoid."""
+        self.solid(part, BALL.corners, BALL.normals, BALL.uv, BALL.indices)
+
+    def piece(self, piece):
+        """All parts of a piece."""
+        for part in piece.parts:
+            if part.shape == "box":
+                self.box(part.low, part.high, part.material, part.class_id, piece.facing)
+            elif part.shape == "cylinder":
+                self.cylinder(part)
+            else:
+                self.ball(part)
+
+    # Rooms
+
+    def shell(self, index, room):
+        """Floor, ceiling, and the four walls with their openings."""
+        r, top = room.inner, room.ceiling
+        self.face("up", (r.x0, r.y0, 0.0), (r.x1, r.y1, 0.0), room.floor_material, CLASS_IDS["floor"])
+        self.face("down", (r.x0, r.y0, top), (r.x1, r.y1, top), room.ceiling_material, CLASS_IDS["ceiling"])
+        for side, material in zip(SIDES, room.wall_materials):
+            openings = [o for o in self.house.openings if index in o.rooms and o.side_of(index) == side]
+            self.wall(room, side, material, sorted(openings, key=lambda opening: opening.start))
+            for opening in openings:
+                (self.door if opening.kind == "door" else self.window)(room, side, opening)
+
+    def wall(self, room, side, material, openings):
+        """One wall of a room, around its openings, with a skirting board."""
+        r, top = room.inner, room.ceiling
+        position = r.y0 if side in ("west", "east") else r.x0
+        end = r.y1 if side in ("west", "east") else r.x1
+        for opening in openings:
+            self.wall_strip(room, side, material, position, opening.start, 0.0, top)
+            if opening.bottom > 0.0:
+                self.wall_strip(room, side, material, opening.start, opening.end, 0.0, opening.bottom)
+            self.wall_strip(room, side, material, opening.start, opening.end, opening.top, top)
+            position = opening.end
+        self.wall_strip(room, side, material, position, end, 0.0, top)
+
+    def wall_strip(self, room, side, material, start, end, bottom, top):
+        """A rectangle of wall, seen from inside the room."""
+        low, high = on_side(room.inner, side, start, end, 0.0, 0.0)
+        self.face(OPPOSITE[side], (*low, bottom), (*high, top), material, CLASS_IDS["wall"])
+        if bottom == 0.0:
+            low, high = on_side(room.inner, side, start, end, 0.0, SKIRTING_DEPTH)
+            low, high = (*low, 0.0), (*high, SKIRTING_HEIGHT)
+            for face in (OPPOSITE[side], "up"):
+                self.face(face, low, high, room.skirting_material, CLASS_IDS["wall"])
+
+    def door(self, room, side, opening):
+        """The frame of a door and the half of its passage that belongs to this room."""
+        door, inner = CLASS_IDS["door"], room.inner
+        start, end, top = opening.start, opening.end, opening.top
+        for low_end, high_end, bottom, height in (
+            (start - FRAME_WIDTH, start, 0.0, top + FRAME_WIDTH),
+            (end, end + FRAME_WIDTH, 0.0, top + FRAME_WIDTH),
+            (start, end, top, top + FRAME_WIDTH),
+        ):
+            low, high = on_side(inner, side, low_end, high_end, 0.0, FRAME_DEPTH)
+            self.box((*low, bottom), (*high, height), opening.material, door)
+        self.passage(inner, side, opening, -HALF_WALL, opening.material, door)
+        low, high = on_side(inner, side, start, end, -HALF_WALL, 0.0)
+        self.face("up", (*low, 0.0), (*high, 0.0), room.floor_material, CLASS_IDS["floor"])
+
+    def passage(self, inner, side, opening, depth, material, class_id):
+        """The two sides and the lintel of a hole in a wall, to `depth` (negative: into the wall)."""
+        low, high = on_side(inner, side, opening.start, opening.end, depth, 0.0)
+        low, high = (*low, opening.bottom), (*high, opening.top)
+        facing = ("south", "north") if side in ("west", "east") else ("west", "east")
+        for face, at in zip(facing, (high, low)):  # the inside of the hole: the faces of a box turned inside out
+            axis = 1 if side in ("west", "east") else 0
+            pinned_low = tuple(at[axis] if i == axis else low[i] for i in range(3))
+            pinned_high = tuple(at[axis] if i == axis else high[i] for i in range(3))
+            self.face(face, pinned_low, pinned_high, material, class_id)
+        self.face("down", (*low[:2], opening.top), (*high[:2], opening.top), material, class_id)
+
+    def window(self, room, side, opening):
+        """A window: its pane behind the wall's face, the reveal, sill and bars."""
+        window, inner, white = CLASS_IDS["window"], room.inner, room.skirting_material
+        depth = -2 * HALF_WALL
+        low, high = on_side(inner, side, opening.start, opening.end, depth, depth)
+        self.face(OPPOSITE[side], (*low, opening.bottom), (*high, opening.top), opening.material, window)
+        self.passage(inner, side, opening, depth, white, window)
+        low, high = on_side(inner, side, opening.start, opening.end, depth, 0.05)
+        self.box((*low, opening.bottom - 0.03), (*high, opening.bottom), white, window)
+        middle, bar = (opening.start + opening.end) / 2, 0.025
+        bars = [(opening.start, opening.start + 2 * bar), (opening.end - 2 * bar, opening.end)]
+        if opening.end - opening.start > 1.0:
+            bars.append((middle - bar, middle + bar))
+        for start, end in bars:
+            low, high = on_side(inner, side, start, end, depth, depth + 0.04)
+            self.box((*low, opening.bottom), (*high, opening.top), white, window)
+        for bottom in (opening.bottom, opening.top - 2 * bar):
+            low, high = on_side(inner, side, opening.start, opening.end, depth, depth + 0.04)
+            self.box((*low, bottom), (*high, bottom + 2 * bar), white, window)
+
+
+def on_side(inner, side, start, end, near, far):
+    """((x0, y0), (x1, y1)) of what lies from start to end along a side, between `near` and `far` metres off the wall."""
+    if side == "west":
+        return (inner.x0 + near, start), (inner.x0 + far, end)
+    if side == "east":
+        return (inner.x1 - far, start), (inner.x1 - near, end)
+    if side == "south":
+        return (start, inner.y0 + near), (end, inner.y0 + far)
+    return (start, inner.y1 - far), (end, inner.y1 - near)
+
+
+def build_mesh(house):
+    """The mesh of a house."""
+    builder = MeshBuilder(house)
+    for index, room in enumerate(house.rooms):
+        builder.shell(index, room)
+        for piece in house.pieces:
+            if piece.room == index:
+                builder.piece(piece)
+        builder.close_room(index)
+    return Mesh(
+        vertices=np.concatenate(builder.vertices),
+        indices=np.concatenate(builder.indices).astype("<u4"),
+        room_ranges=tuple(builder.room_ranges),
+        material_table=material_table(house),
+        room_table=room_table(house),
+        floor_light=floor_light(house),
+    )
+
+
+def material_table(house):
+    """The materials as numbers, see `Mesh`."""
+    table = np.zeros((len(house.materials), 3, 4), "<f4")
+    for row, material in zip(table, house.materials):
+        row[:, :3] = np.array(material.colours) ** 2.2  # sRGB to linear, near enough
+        row[0, 3] = PATTERNS.index(material.pattern)
+        row[1, 3] = material.emission
+    return table
+
+
+def room_table(house):
+    """The rooms' lights and corners as numbers, see `Mesh`."""
+    table = np.zeros((len(house.rooms), 4, 4), "<f4")
+    for row, room in zip(table, house.rooms):
+        row[0, :3], row[1, :3] = room.light.position, room.light.colour
+        row[0, 3] = room.daylight
+        row[2, :3], row[3, :3] = (room.inner.x0, room.inner.y0, 0.0), (room.inner.x1, room.inner.y1, room.ceiling)
+    return table
+
+
+def floor_light(house):
+    """How much of the floor's light furniture takes away and how much windows give, see `Mesh`."""
+    bounds = house.bounds
+    rows, columns = int(np.ceil(bounds.depth / SHADOW_PIXEL)), int(np.ceil(bounds.width / SHADOW_PIXEL))
+    shadow, daylight = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
+    for piece in house.pieces:
+        if piece.bottom < 0.3 and piece.top > 0.1:
+            for part in piece.parts:
+                if part.low[2] < 0.9:
+                    area = pixels_of(part.low[0], part.low[1], part.high[0], part.high[1])
+                    shadow[area] = np.maximum(shadow[area], np.exp(-1.5 * part.low[2]))
+    for index, room in enumerate(house.rooms):
+        area = pixels_of(room.inner.x0, room.inner.y0, room.inner.x1, room.inner.y1)
+        y, x = np.mgrid[area]
+        for opening in house.openings:
+            if opening.kind == "window" and index in opening.rooms:
+                daylight[area] += window_light(opening, (x + 0.5) * SHADOW_PIXEL, (y + 0.5) * SHADOW_PIXEL)
+    shadow = ndimage.gaussian_filter(shadow, 0.12 / SHADOW_PIXEL)
+    return (np.stack([shadow, daylight], axis=2).clip(0.0, 1.0) * 255).astype(np.uint8)
+
+
+def pixels_of(x0, y0, x1, y1):
+    """The slice of the floor's pixels within a rectangle."""
+    low = slice(max(0, int(y0 / SHADOW_PIXEL)), int(y1 / SHADOW_PIXEL) + 1)
+    return low, slice(max(0, int(x0 / SHADOW_PIXEL)), int(x1 / SHADOW_PIXEL) + 1)
+
+
+def window_light(window, x, y):
+    """Daylight that falls through a window on points of its room: less farther in and farther to the side."""
+    along, into = (y, np.abs(x - window.at)) if window.axis == "x" else (x, np.abs(y - window.at))
+    half = (window.end - window.start) / 2
+    aside = np.abs(along - (window.start + window.end) / 2)
+    size = half * (window.top - window.bottom)
+    return min(1.0, 0.5 + 0.5 * size) * np.exp(-into / 2.0) * np.exp(-((aside / (half + 0.3 + 0.6 * into)) ** 2))
