@@ -84,7 +84,9 @@ def read_weights(path: str | Path) -> Weights:
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], source: str | Path) -> None:
-    """Load tensors into a model whose state dict has just these names and shapes.
+    """Load copies of tensors, as float32, into a model whose state dict has just these names and shapes.
+
+    They take the place of the model's own, which may be on the meta device.
 
     Raises:
         WeightsError: names that are missing or unknown, or shapes that differ; lists them.
@@ -97,7 +99,7 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], source: str | Path) -> No
     told = [f"{fault}: {_listed(names)}" for fault, names in faults if names]
     if told:
         raise WeightsError("{}: weights of another model: {}".format(source, "; ".join(told)))
-    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    model.load_state_dict({name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}, assign=True)
 
 
 def _paths(path: Path) -> tuple[Path, Path]:
