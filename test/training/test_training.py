@@ -1,0 +1,199 @@
+"""Training: it learns, it resumes as if nothing had happened, and it loses nothing to bad input."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from round_room import round_room
+
+import training.train
+from placenet_ros.model import PlaceNet, PlaceNetConfig
+from training.baselines import mean_image
+from training.checkpoints import checkpoint_path, newest_checkpoint, save_checkpoint
+from training.configuration import UserError
+from training.data.sampling import SamplingConfig, assemble, draw_scenes
+from training.data.trajectories import HousesConfig, TrajectorySet
+from training.evaluate import EvaluationConfig
+from training.image_quality import image_quality
+from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
+from training.train import TrainConfig, train
+
+CPU = torch.device("cpu")
+MODEL = PlaceNetConfig(image_size=16, representation_channels=16, hidden_channels=16, canvas_channels=16, layers=2,
+                       shared_core=True, reprojection_channels=8)  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """A run of a second, in round rooms."""
+
+    def rooms(first_seed, houses, frames, size, field_of_view, device, wish="auto"):
+        return TrajectorySet.of([round_room(first_seed + index, frames, size) for index in range(houses)])
+
+    monkeypatch.setattr(training.train, "render_houses", rooms)
+    return TrainConfig(
+        run=str(tmp_path / "run"),
+        device="cpu",
+        scenes=2,
+        model=MODEL,
+        houses=HousesConfig(train=4, unseen=2, frames=40),
+        sampling=SamplingConfig(window=12, fewest_observations=2, most_observations=4, queries=2, drop_depth=0.2),
+        schedule=ScheduleConfig(samples=80, learning_rate=2e-3, warm_up=0.1, average_half_life=20),
+        evaluation=EvaluationConfig(queries=8, observations=(2, 3)),
+        log_every=20,
+        evaluate_every=40,
+        evaluate_queries=4,
+        checkpoint_every=20,
+        keep_checkpoints=10,
+        half_precision=False,
+    )
+
+
+def run_folder(config):
+    return training.train.Path(config.run)
+
+
+def result(config):
+    return PlaceNet.from_pretrained(run_folder(config) / "weights").state_dict()
+
+
+def same(one, two):
+    return all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_network_that_sees_one_batch_again_and_again_learns_it():
+    torch.manual_seed(0)
+    data = TrajectorySet.of([round_room(0)])
+    draw = draw_scenes(SamplingConfig(queries=2), data, 2, 0, 0, observations=4)
+    batch = assemble(draw, data, MODEL.position_scale, CPU)
+    model = PlaceNet(MODEL)
+    optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(40):
+        output = model(batch.observations, batch.query_viewpoints, batch.query_images)
+        bound = training.train.evidence_lower_bound(output, batch.query_images, 0.2)
+        loss = -bound.elbo.mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 400
+    with torch.no_grad():
+        predicted = model.eval().predict(model.encode(batch.observations), batch.query_viewpoints)
+    mean = mean_image(batch.observations, batch.query_viewpoints, MODEL)
+    truth = batch.query_images.flatten(0, 1)
+    rmse, rmse_of_mean = (image_quality(i.flatten(0, 1), truth)["rmse"].mean() for i in (predicted, mean))
+    assert rmse < 0.3 * rmse_of_mean
+
+
+def test_resumed_training_equals_uninterrupted_training(config, tmp_path):
+    train(config, "test")
+    resumed = replace(config, run=str(tmp_path / "resumed"))
+    (tmp_path / "resumed" / "checkpoints").mkdir(parents=True)
+    shutil.copy(checkpoint_path(run_folder(config) / "checkpoints", 40), tmp_path / "resumed" / "checkpoints")
+    train(resumed, "test")
+    assert same(result(config), result(resumed))
+    before, after = (newest_checkpoint(run_folder(c) / "checkpoints") for c in (config, resumed))
+    assert same(before["model"], after["model"])
+    assert not same(before["model"], before["average"])
+
+
+def test_a_damaged_checkpoint_is_passed_over_loudly(tmp_path, capsys):
+    for samples_seen in (1, 2, 3):
+        save_checkpoint(tmp_path, samples_seen, {"samples_seen": samples_seen, "model": torch.rand(1000)}, keep=5)
+    truncated, altered = checkpoint_path(tmp_path, 3), checkpoint_path(tmp_path, 2)
+    truncated.write_bytes(truncated.read_bytes()[:2000])
+    content = bytearray(altered.read_bytes())
+    content[len(content) // 2] ^= 1  # one bit, amid the tensor
+    altered.write_bytes(content)
+    assert newest_checkpoint(tmp_path)["samples_seen"] == 1
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == 2 and str(truncated) in warnings[0] and str(altered) in warnings[1]
+
+
+def test_a_crash_while_saving_leaves_the_older_checkpoints(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, 1, {"samples_seen": 1}, keep=1)
+
+    def full_disk(state, file):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            save_checkpoint(tmp_path, 2, {"samples_seen": 2}, keep=1)
+    assert newest_checkpoint(tmp_path)["samples_seen"] == 1
+    save_checkpoint(tmp_path, 3, {"samples_seen": 3}, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["samples-000000000003.pt"]
+
+
+def test_a_run_folder_of_another_configuration_is_left_alone(config):
+    train(config, "test")
+    before = {path: path.read_bytes() for path in run_folder(config).rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"another configuration \(seed: 0 -> 1; schedule.samples: 80 -> 90\)"):
+        train(replace(config, seed=1, schedule=replace(config.schedule, samples=90)), "test")
+    assert before == {path: path.read_bytes() for path in run_folder(config).rglob("*") if path.is_file()}
+    train(replace(config, log_every=10), "test")  # what may change does, and a finished run ends at once
+    assert before[run_folder(config) / "metrics.jsonl"] == (run_folder(config) / "metrics.jsonl").read_bytes()
+
+
+def test_weights_say_how_they_came_about_and_what_they_reach(config, capsys):
+    train(config, "python -m training.train test")
+    about = PlaceNet.from_pretrained(run_folder(config) / "weights").about
+    assert about["command"] == "python -m training.train test"
+    assert about["samples"] == 80 and about["configuration"]["schedule"]["samples"] == 80
+    assert about["house_seeds"] == {"train": "0..3", "unseen": "10000000..10000001"}
+    rows = about["evaluation"]["figures"]["3"]
+    assert set(rows) == {"this network", "untrained network", "mean image", "nearest image", "reprojection"}
+    assert f"{rows['this network']['rmse']['mean']:.2f}" in capsys.readouterr().out
+
+
+def test_training_that_diverges_ends_before_it_is_saved(config):
+    with pytest.raises(UserError, match="not finite between .* samples: lower schedule.learning_rate"):
+        train(replace(config, schedule=replace(config.schedule, learning_rate=1e30, warm_up=0.0)), "test")
+    for path in (run_folder(config) / "checkpoints").glob("*.pt"):
+        assert all(tensor.isfinite().all() for tensor in torch.load(path, weights_only=True)["model"].values())
+
+
+def test_a_budget_of_minutes_ends_a_run_with_its_schedule(config):
+    train(replace(config, schedule=replace(config.schedule, samples=10**9, minutes=0.02)), "test")
+    lines = [training.train.json.loads(line) for line in open(run_folder(config) / "metrics.jsonl")]
+    last = [line for line in lines if "learning_rate" in line][-1]
+    assert last["minutes_left"] == 0 and last["samples"] < 10**6
+    assert (run_folder(config) / "weights" / "model.json").exists()
+
+
+def test_the_schedule_is_the_published_one_by_default():
+    published = ScheduleConfig()
+    steps = published.samples / 36
+    assert steps == 1.6e6
+    for step, expected in ((0, 2.0), (1e5, 1.35), (2e5, 0.7), (1e6, 0.7)):
+        assert sigma(published, step / steps) == pytest.approx(expected)
+    for step, expected in ((0, 5e-4), (0.8e6, 2.75e-4), (1.6e6, 5e-5)):
+        assert learning_rate(published, step / steps) == pytest.approx(expected)
+
+
+def test_the_schedule_follows_the_further_of_samples_and_minutes():
+    config = ScheduleConfig(samples=1000, minutes=10, warm_up=0.1, decay="cosine", final_learning_rate=0.0)
+    assert progress(config, 500, 60) == 0.5 and progress(config, 100, 540) == 0.9 and progress(config, 0, 6000) == 1.0
+    assert learning_rate(config, 0.05) == pytest.approx(0.5 * config.learning_rate)
+    assert learning_rate(config, 0.1) == config.learning_rate
+    assert learning_rate(config, 0.55) == pytest.approx(0.5 * config.learning_rate)
+    assert learning_rate(config, 1.0) == pytest.approx(0.0)
+
+
+def test_the_average_halves_what_is_older_than_its_half_life():
+    config = ScheduleConfig(average_half_life=1000)
+    left = 1.0
+    for step in range(10):
+        left *= 1 - average_step(config, 1_000_000 + 100 * step, 100)
+    assert left == pytest.approx(0.5)
+    assert average_step(config, 100, 100) > 0.99  # at first it follows
+
+
+def test_a_gpu_that_is_not_there_is_an_error():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(UserError, match="device=cuda, but no GPU"):
+        training.train.chosen_device("cuda")

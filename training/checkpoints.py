@@ -1,0 +1,83 @@
+"""Checkpoints of a run: written whole or not at all, found again by the same command.
+
+    RUN/checkpoints/
+        samples-000001200000.pt    the state after that many samples seen
+        samples-000001400000.pt
+
+A checkpoint is a zip file (`torch.save`) of tensors and plain values, read with `weights_only=True`. What goes into it
+is the training loop's choice; weights for use are in RUN/weights, not here.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+UNFINISHED = ".part"
+
+
+def checkpoint_path(folder: Path, samples_seen: int) -> Path:
+    """The file of that checkpoint; names sort by samples seen."""
+    return folder / f"samples-{samples_seen:012d}.pt"
+
+
+def save_checkpoint(folder: Path, samples_seen: int, state: dict[str, Any], keep: int) -> Path:
+    """Write a checkpoint, then delete all but the newest `keep`.
+
+    A full disk or a crash leaves the older ones intact. Raises OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f"*{UNFINISHED}"):
+        leftover.unlink()
+    path = checkpoint_path(folder, samples_seen)
+    temporary = path.with_suffix(UNFINISHED)
+    with open(temporary, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    _sync_folder(folder)
+    for old in _oldest_first(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The state of the newest checkpoint that can be read, its tensors on the CPU; None where there is none.
+
+    A damaged one is passed over, with a line on stderr.
+    """
+    for path in reversed(_oldest_first(folder)):
+        try:
+            return _read(path)
+        except (zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            print(f"warning: {path} cannot be read and is passed over: {reason}", file=sys.stderr)
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()  # torch.load itself compares no checksums
+    if broken is not None:
+        raise zipfile.BadZipFile(f"wrong checksum of {broken}")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _oldest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("samples-*.pt"))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames in the folder outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,179 @@
+"""Trajectories of many houses held in memory as whole tensors, on the GPU where they fit.
+
+Frames stay as they were made (8-bit colour and classes, 16-bit depth) until a batch is drawn, so that drawing one is
+plain indexing: no decoding and no copy of what is not used. Making trajectories is `training.houses`; choosing frames
+of them is `training.data.sampling`.
+
+Shapes: n trajectories, f frames of each, s image size, k frames drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from placenet_ros.model.modalities import class_colours, objects_picture
+from training.configuration import UserError, setting
+from training.houses import GraphicsError, make_trajectories
+
+BYTES_PER_PIXEL = 3 + 2 + 1  # rgb, depth, objects
+UNSEEN_SEEDS_FROM = 10_000_000  # houses below are for training, houses from here on are never trained on
+SHARE_OF_MEMORY = 0.6  # of the free GPU or the machine's memory that trajectories may take; training needs the rest
+
+
+@dataclass(frozen=True)
+class HousesConfig:
+    """How many generated houses to learn from, and to keep apart for evaluation."""
+
+    train: int = setting(2000, "Houses to train on, by seed from 0 on; one trajectory through each.")
+    unseen: int = setting(64, "Houses never trained on, for evaluation, by seed from 10,000,000 on.")
+    frames: int = setting(300, "Frames of each trajectory.")
+    on_device: Literal["auto", "yes", "no"] = setting(
+        "auto", "Hold the trajectories on the training device; auto: where they fit.", may_change=True
+    )
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.train <= UNSEEN_SEEDS_FROM:
+            raise ValueError(f"train must be 1 to {UNSEEN_SEEDS_FROM} houses, not {self.train}")
+        if self.unseen < 1:
+            raise ValueError(f"unseen must be at least 1 house, not {self.unseen}")
+
+
+class Trajectory(Protocol):
+    """A walk through one house, as `training.houses.trajectory` makes it; numpy arrays."""
+
+    rgb: np.ndarray  # f s s 3 uint8
+    depth: np.ndarray  # f s s uint16, millimetres along the optical axis, 0 = none
+    objects: np.ndarray  # f s s uint8, class ids, 0 = nothing known
+    poses: np.ndarray  # f 5 float32: x, y, z (metres), yaw, pitch (radians), world frame
+
+
+class Frames(NamedTuple):
+    """Frames drawn from trajectories, ready for the model."""
+
+    rgb: Tensor  # b k 3 s s, [0, 1]
+    depth: Tensor  # b k 1 s s, metres, 0 = none
+    objects: Tensor  # b k 3 s s, class colours in [0, 1]
+    poses: Tensor  # b k 5, world frame
+
+
+class TrajectorySet:
+    """Equally long trajectories, all on one device."""
+
+    def __init__(self, trajectories: int, frames: int, image_size: int, device: torch.device) -> None:
+        shape = (trajectories, frames, image_size, image_size)
+        self.rgb = torch.empty(*shape, 3, dtype=torch.uint8, device=device)
+        self.depth = torch.empty(
+            shape, dtype=torch.int16, device=device
+        )  # the bits of uint16: torch indexes only int16
+        self.objects = torch.empty(shape, dtype=torch.uint8, device=device)
+        self.poses = torch.empty(trajectories, frames, 5, device=device)
+        self._palette = class_colours()
+
+    def __len__(self) -> int:
+        return self.rgb.shape[0]
+
+    @property
+    def frames(self) -> int:
+        """Frames of each trajectory."""
+        return self.rgb.shape[1]
+
+    @classmethod
+    def of(cls, trajectories: list[Trajectory], device: torch.device | str = "cpu") -> TrajectorySet:
+        """The set of these trajectories."""
+        frames, image_size = trajectories[0].rgb.shape[:2]
+        held = cls(len(trajectories), frames, image_size, torch.device(device))
+        for index, trajectory in enumerate(trajectories):
+            held.put(index, trajectory)
+        return held
+
+    def put(self, index: int, trajectory: Trajectory) -> None:
+        """Store a trajectory at `index`."""
+        self.rgb[index] = torch.from_numpy(trajectory.rgb)
+        self.depth[index] = torch.from_numpy(trajectory.depth.view(np.int16))
+        self.objects[index] = torch.from_numpy(trajectory.objects)
+        self.poses[index] = torch.from_numpy(trajectory.poses)
+
+    def take(self, trajectories_b: Tensor, frames_bk: Tensor, device: torch.device) -> Frames:
+        """Frames `frames_bk` (int64) of trajectories `trajectories_b` (int64), as the model takes them, on `device`."""
+        here = self.rgb.device
+        rows = _moved(trajectories_b[:, None] * self.frames + frames_bk, here)
+
+        def drawn(held: Tensor) -> Tensor:
+            return _moved(held.flatten(0, 1)[rows], device)
+
+        if self._palette.device != device:
+            self._palette = self._palette.to(device)
+        rgb = drawn(self.rgb).movedim(-1, -3) / 255
+        depth = (drawn(self.depth)[:, :, None].to(torch.int32) & 0xFFFF) / 1000
+        return Frames(rgb, depth, objects_picture(drawn(self.objects), self._palette), drawn(self.poses))
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`, without waiting for the GPU."""
+    if tensor.device == device:
+        return tensor
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def _show_progress(name: str, done: int, count: int, seconds: float) -> None:
+    """Rewrite the line on a terminal; in a log file, write some ten lines in all."""
+    terminal = sys.stderr.isatty()
+    if terminal or done == count or done % max(1, count // 10) == 0:
+        end = "\r" if terminal and done < count else "\n"
+        print(f"{name}: {done} of {count}, {seconds:.0f} s", end=end, file=sys.stderr, flush=True)
+
+
+def device_for(trajectories: int, frames: int, image_size: int, wish: str, device: torch.device) -> torch.device:
+    """Where so many trajectories are to be held: `device` or the CPU. Raises UserError where they fit nowhere."""
+    needed = trajectories * frames * image_size**2 * BYTES_PER_PIXEL
+    if device.type == "cuda" and wish != "no":
+        free = torch.cuda.mem_get_info(device)[0]
+        if wish == "yes" or needed < SHARE_OF_MEMORY * free:
+            return device
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > SHARE_OF_MEMORY * memory:
+        raise UserError(
+            f"{trajectories} trajectories of {frames} frames take {needed / 1e9:.1f} GB, over {SHARE_OF_MEMORY:.0%} of "
+            f"this machine's {memory / 1e9:.1f} GB: lower houses.train, houses.unseen or houses.frames"
+        )
+    return torch.device("cpu")
+
+
+def render_houses(
+    first_seed: int,
+    houses: int,
+    frames: int,
+    image_size: int,
+    field_of_view_degrees: float,
+    device: torch.device,
+    wish: str = "auto",
+) -> TrajectorySet:
+    """One trajectory through each of the generated houses from `first_seed` on, held on `device` where it fits.
+
+    wish: "auto", "yes" or "no", as HousesConfig.on_device. Raises UserError where they fit into no memory, or where
+    nothing can be rendered.
+    """
+    place = device_for(houses, frames, image_size, wish, device)
+    held = TrajectorySet(houses, frames, image_size, place)
+    seeds = range(first_seed, first_seed + houses)
+    processes = min(houses, len(os.sched_getaffinity(0)))
+    start = time.monotonic()
+    try:
+        for index, trajectory in enumerate(
+            make_trajectories(seeds, processes, frames, image_size, field_of_view_degrees)
+        ):
+            held.put(index, trajectory)
+            _show_progress(f"houses from seed {first_seed:,}", index + 1, houses, time.monotonic() - start)
+    except GraphicsError as error:
+        raise UserError(str(error)) from error
+    return held

@@ -1,0 +1,372 @@
+"""Train PlaceNet on generated houses: `python -m training.train [CONFIG] [key=value ...]`.
+
+One process, on a GPU or the CPU. To resume, run the same command again. A run's folder holds:
+
+    RUN/configuration.yaml    what was asked for, in full
+    RUN/checkpoints/          see training/checkpoints.py
+    RUN/tensorboard/          `tensorboard --logdir RUN`
+    RUN/metrics.jsonl         the same figures, one line of JSON each time
+    RUN/evaluation.json       figures of the result, with what needs no learning beside it
+    RUN/weights/              the result: model.safetensors and model.json, for PlaceNet.from_pretrained
+
+Everything random is a function of (seed, samples seen), so a resumed run does what an uninterrupted one would have
+done, bit for bit on the CPU. (Not with `schedule.minutes`: the clock is not repeatable.)
+
+Shapes: b scenes, q queries of each, l layers.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+import shlex
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from placenet_ros.model import PlaceNet, PlaceNetConfig, evidence_lower_bound
+from training.checkpoints import newest_checkpoint, save_checkpoint
+from training.configuration import (
+    REPOSITORY,
+    UserError,
+    as_dict,
+    as_yaml,
+    build,
+    differing_keys,
+    parse,
+    read_file,
+    run_command,
+    section,
+    setting,
+)
+from training.data.sampling import SamplingConfig, assemble, draw_scenes
+from training.data.trajectories import BYTES_PER_PIXEL, UNSEEN_SEEDS_FROM, HousesConfig, TrajectorySet, render_houses
+from training.device import chosen_device
+from training.evaluate import EvaluationConfig, check_window, evaluate, prior_prediction, rivals, table
+from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
+
+PICTURED_SCENES = 6  # rows of the image grid on TensorBoard
+METRICS = ("loss", "elbo", "bits_per_dimension", "kl", "gradient_norm")  # then the KL of each layer
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train PlaceNet on generated houses. To resume, run the same command again."""
+
+    run: str = setting("runs/placenet", "Folder of the run: checkpoints, logs, weights.", may_change=True)
+    seed: int = setting(0, "Seed of the weights, of the scenes drawn and of the latents.")
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", "Where to compute; auto: the GPU if there is one.", may_change=True
+    )
+    precision: Literal["auto", "bf16", "fp32"] = setting("auto", "Networks' arithmetic; auto: bf16 on a GPU.")
+    compile: bool = setting(False, "Compile the cores and the image head (torch.compile).", may_change=True)
+    scenes: int = setting(12, "Scenes of a step; each gives sampling.queries samples.")
+    clip_gradient: float = setting(1e4, "Greatest norm of the gradient (nats); beyond, it is scaled down.")
+    model: PlaceNetConfig = section(PlaceNetConfig)
+    houses: HousesConfig = section(HousesConfig)
+    sampling: SamplingConfig = section(SamplingConfig)
+    schedule: ScheduleConfig = section(ScheduleConfig)
+    evaluation: EvaluationConfig = section(EvaluationConfig)
+    log_every: int = setting(10_000, "Samples between two lines of figures.", may_change=True)
+    evaluate_every: int = setting(200_000, "Samples between two evaluations on the way.", may_change=True)
+    evaluate_queries: int = setting(256, "Queries of an evaluation on the way.", may_change=True)
+    checkpoint_every: int = setting(200_000, "Samples between two checkpoints.", may_change=True)
+    keep_checkpoints: int = setting(3, "Newest checkpoints that are kept.", may_change=True)
+    half_precision: bool = setting(True, "Store the resulting weights as float16.", may_change=True)
+    dry_run: bool = setting(False, "Print the whole configuration and sizes, and stop.", may_change=True)
+
+    def __post_init__(self) -> None:
+        for name in ("scenes", "log_every", "evaluate_every", "evaluate_queries", "checkpoint_every",
+                     "keep_checkpoints", "clip_gradient"):  # fmt: skip
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be over 0, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, not {self.seed}")
+        if self.houses.frames < self.sampling.window:
+            raise ValueError(
+                f"houses.frames ({self.houses.frames}) must be at least sampling.window ({self.sampling.window})"
+            )
+        check_window(self.evaluation, self.sampling)
+
+    @property
+    def samples_per_step(self) -> int:
+        """Query views that one step learns from."""
+        return self.scenes * self.sampling.queries
+
+
+def train(config: TrainConfig, command: str) -> None:
+    """Train, evaluate and write the weights; `command` is noted in them."""
+    # ---- The run's folder and the device, before any work.
+    device = chosen_device(config.device)
+    run = opened_run(config)
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+
+    # ---- Model, its average, optimiser; resumed where there is a checkpoint.
+    torch.manual_seed(config.seed)
+    model = PlaceNet(config.model).to(device, memory_format=torch.channels_last).train()
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    parameters, averaged = list(model.parameters()), list(average.parameters())
+    optimiser = torch.optim.Adam(parameters, lr=config.schedule.learning_rate, fused=device.type == "cuda")
+    samples_seen, seconds_before = 0, 0.0
+    state = newest_checkpoint(run / "checkpoints")
+    if state is not None:
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        samples_seen, seconds_before = state["samples_seen"], state["seconds"]
+        say(f"resumed after {samples_seen:,} samples")
+    if config.compile:
+        for block in (*model.inference_cores, *model.generation_cores, model.image_head):
+            block.compile(fullgraph=True)
+
+    # ---- Houses.
+    size, scale = config.model.image_size, config.model.position_scale
+    field_of_view = config.model.field_of_view_degrees
+    wish, frames = config.houses.on_device, config.houses.frames
+    data = render_houses(0, config.houses.train, frames, size, field_of_view, device, wish)
+    unseen = render_houses(UNSEEN_SEEDS_FROM, config.houses.unseen, frames, size, field_of_view, device, wish)
+
+    # ---- The loop.
+    log = RunLog(run, samples_seen)
+    samples, start = config.samples_per_step, time.monotonic()
+    totals, logged = torch.zeros(len(METRICS) + config.model.layers, device=device), (samples_seen, start)
+    done = first = progress(config.schedule, samples_seen, seconds_before)
+    while done < 1:
+        # One step: everything in it is queued on the device without waiting for it.
+        step = samples_seen // samples
+        draw = draw_scenes(config.sampling, data, config.scenes, config.seed, step)
+        batch = assemble(draw, data, scale, device)
+        torch.manual_seed(latent_seed(config.seed, step))
+        rate, pixel_sigma = learning_rate(config.schedule, done), sigma(config.schedule, done)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            annealing = pixel_sigma > config.schedule.final_sigma
+            reconstruction = model(batch.observations, batch.query_viewpoints, batch.query_images, annealing)
+        bound = evidence_lower_bound(reconstruction, batch.query_images, torch.full((), pixel_sigma, device=device))
+        loss = (config.schedule.kl_weight * bound.kl - bound.log_likelihood).mean()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip_gradient)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        samples_seen += samples
+        with torch.no_grad():
+            torch._foreach_lerp_(averaged, parameters, average_step(config.schedule, samples_seen, samples))
+            means = torch.stack([loss, bound.elbo.mean(), bound.bits_per_dimension.mean(), bound.kl.mean(), norm])
+            totals += torch.cat([means, bound.kl_per_layer.mean(dim=(0, 1))])
+        seconds = seconds_before + time.monotonic() - start
+        done = progress(config.schedule, samples_seen, seconds)
+
+        # Figures, evaluation and checkpoint, each at its own interval of samples.
+        saving = crossed(config.checkpoint_every, samples_seen, samples) or done >= 1
+        if crossed(config.log_every, samples_seen, samples) or saving:
+            steps = (samples_seen - logged[0]) // samples
+            figures = dict(zip(METRICS, (totals / steps).tolist(), strict=False))
+            layers = (totals[len(METRICS) :] / steps).tolist()
+            require_finite(figures, logged[0], samples_seen, run)
+            now = time.monotonic()
+            figures |= {f"kl_of_layer/{layer}": kl for layer, kl in enumerate(layers)}
+            figures |= {f"gamma/{name}": a.gamma.item() for name, a in model.attention.items()}
+            figures |= {"learning_rate": rate, "sigma": pixel_sigma}
+            figures["samples_per_second"] = (samples_seen - logged[0]) / (now - logged[1])
+            figures["minutes_left"] = (1 - done) / (done - first) * (now - start) / 60
+            log.write(samples_seen, figures)
+            say(status_line(config.schedule, samples_seen, done, figures))
+            totals.zero_()
+            logged = (samples_seen, now)
+        if crossed(config.evaluate_every, samples_seen, samples) and done < 1:
+            asked = replace(config.evaluation, queries=config.evaluate_queries, samples=1)
+            for name, houses in (("seen", data), ("unseen", unseen)):
+                predictors = {"model": prior_prediction(average, 1)}
+                figures = evaluate(predictors, houses, config.sampling, asked, scale, device)
+                log.write(samples_seen, flat_figures(figures, name))
+                rmses = (f"{figures[count]['model']['rmse']['mean']:.2f} with {count}" for count in figures)
+                say(f"  RMSE of predictions, {name} houses: {', '.join(rmses)} observations")
+            log.draw(samples_seen, image_grid(average, unseen, config, device))
+            logged = (samples_seen, time.monotonic())
+        if saving:
+            state = {"samples_seen": samples_seen, "seconds": seconds, "model": model.state_dict(),
+                     "average": average.state_dict(), "optimiser": optimiser.state_dict()}  # fmt: skip
+            save_checkpoint(run / "checkpoints", samples_seen, state, config.keep_checkpoints)
+
+    # ---- The result, evaluated as it is stored.
+    about = provenance(config, command, samples_seen, seconds_before + time.monotonic() - start, device)
+    average.save_pretrained(run / "weights", about, config.half_precision)
+    result = PlaceNet.from_pretrained(run / "weights").to(device)
+    predictors = {"this network": prior_prediction(result, config.evaluation.samples)}
+    predictors |= rivals(config.model, config.evaluation, device)
+    figures = evaluate(predictors, unseen, config.sampling, config.evaluation, scale, device)
+    about["evaluation"] = {**as_dict(config.evaluation), "houses": house_seeds(config)["unseen"], "figures": figures}
+    average.save_pretrained(run / "weights", about, config.half_precision)
+    (run / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
+    log.draw(samples_seen, image_grid(average, unseen, config, device))
+    log.close()
+    print(table(figures))
+    print(f"weights in {run / 'weights'}, figures in {run / 'evaluation.json'}")
+
+
+# ---- Parts of the loop that stand by themselves ----------------------------------------------------------------------
+
+
+def opened_run(config: TrainConfig) -> Path:
+    """The run's folder with its configuration. Raises UserError where it holds a run of another configuration."""
+    run = Path(config.run)
+    path = run / "configuration.yaml"
+    if path.exists():
+        differing = differing_keys(build(TrainConfig, read_file(TrainConfig, path)), config)
+        if differing:
+            raise UserError(
+                f"{run} holds a run of another configuration ({'; '.join(differing)}): nothing was changed; "
+                "set run= to another folder, or these keys as they were"
+            )
+    else:
+        run.mkdir(parents=True, exist_ok=True)
+        path.write_text(as_yaml(config))
+    return run
+
+
+def latent_seed(seed: int, step: int) -> int:
+    """Seed of the latents of a step."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+
+
+def crossed(every: int, samples_seen: int, samples: int) -> bool:
+    """Whether the last `samples` samples led across a multiple of `every`."""
+    return samples_seen // every > (samples_seen - samples) // every
+
+
+def require_finite(figures: dict[str, float], before: int, samples_seen: int, run: Path) -> None:
+    """Raises UserError where a figure is not: checkpoints are only written of what passed."""
+    broken = [name for name, value in figures.items() if not np.isfinite(value)]
+    if broken:
+        raise UserError(
+            f"{', '.join(broken)} not finite between {before:,} and {samples_seen:,} samples: lower "
+            f"schedule.learning_rate or clip_gradient; checkpoints in {run / 'checkpoints'} are from before"
+        )
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def status_line(schedule: ScheduleConfig, samples_seen: int, done: float, figures: dict[str, float]) -> str:
+    """One line with what one wants to know at a glance."""
+    memory = f"  {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if torch.cuda.is_available() else ""
+    return (
+        f"{samples_seen:,} samples  {done:.1%}  loss {figures['loss']:.1f}  "
+        f"{figures['bits_per_dimension']:.3f} bits/dim  KL {figures['kl']:.2f}  sigma {figures['sigma']:.2f}  "
+        f"lr {figures['learning_rate']:.1e}  |g| {figures['gradient_norm']:.0f}  "
+        f"{figures['samples_per_second']:.0f} samples/s{memory}  {figures['minutes_left']:.1f} min left"
+    )
+
+
+class RunLog:
+    """Figures of a run, to TensorBoard and as lines of JSON."""
+
+    def __init__(self, run: Path, samples_seen: int) -> None:
+        self._writer = SummaryWriter(run / "tensorboard", purge_step=samples_seen)
+        self._lines = open(run / "metrics.jsonl", "a", encoding="utf-8")
+
+    def write(self, samples_seen: int, figures: dict[str, float]) -> None:
+        """Note figures by name at that number of samples."""
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, samples_seen)
+        self._lines.write(json.dumps({"samples": samples_seen, **figures}) + "\n")
+        self._lines.flush()
+
+    def draw(self, samples_seen: int, grid: np.ndarray) -> None:
+        """Show an image (uint8, height x width x 3) on TensorBoard."""
+        self._writer.add_image("observations, truth, reconstruction, prediction", grid, samples_seen, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()
+        self._lines.close()
+
+
+def flat_figures(figures: dict, prefix: str) -> dict[str, float]:
+    """Means of the model's figures by names such as unseen/rmse_of_5_observations."""
+    return {
+        f"{prefix}/{measure}_of_{count}_observations": value["mean"]
+        for count, rows in figures.items()
+        for measure, value in rows["model"].items()
+    }
+
+
+@torch.no_grad()
+def image_grid(model: PlaceNet, data: TrajectorySet, config: TrainConfig, device: torch.device) -> np.ndarray:
+    """Rows of scenes: observations, truth, reconstruction, prediction. uint8, height x width x 3."""
+    sampling, count = replace(config.sampling, queries=1), max(config.evaluation.observations)
+    draw = draw_scenes(sampling, data, PICTURED_SCENES, config.seed, 0, observations=count)
+    batch = assemble(draw, data, config.model.position_scale, device)
+    generator = torch.Generator(device).manual_seed(config.seed)
+    scene = model.encode(batch.observations)
+    views = [
+        batch.query_images,
+        model.reconstruct(scene, batch.query_viewpoints, batch.query_images, generator),
+        model.predict(scene, batch.query_viewpoints, generator),
+    ]
+    pictures_bk3hw = torch.cat([batch.observations.rgb, *views], dim=1)
+    grid: Tensor = pictures_bk3hw.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return (255 * grid).round().byte().cpu().numpy()
+
+
+def house_seeds(config: TrainConfig) -> dict[str, str]:
+    """Seeds of the houses of a run, first to last."""
+    return {
+        "train": f"0..{config.houses.train - 1}",
+        "unseen": f"{UNSEEN_SEEDS_FROM}..{UNSEEN_SEEDS_FROM + config.houses.unseen - 1}",
+    }
+
+
+def provenance(config: TrainConfig, command: str, samples_seen: int, seconds: float, device: torch.device) -> dict:
+    """How weights came about, for the JSON beside them."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "command": command,
+        "configuration": as_dict(config),
+        "house_seeds": house_seeds(config),
+        "samples": samples_seen,
+        "training_minutes": round(seconds / 60, 2),
+        "device": name,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+    }
+
+
+def sizes(config: TrainConfig) -> str:
+    """What `--dry-run` says after the configuration."""
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in PlaceNet(config.model).parameters())
+    frames = (config.houses.train + config.houses.unseen) * config.houses.frames
+    steps = -(-config.schedule.samples // config.samples_per_step)
+    stored = count * (2 if config.half_precision else 4)
+    return (
+        f"# {count / 1e6:.2f} million parameters, {stored / 1e6:.1f} MB as stored\n"
+        f"# {frames:,} frames, {frames * config.model.image_size**2 * BYTES_PER_PIXEL / 1e9:.2f} GB in memory\n"
+        f"# {config.samples_per_step} samples a step, {steps:,} steps"
+    )
+
+
+def main(argv: list[str]) -> None:
+    config = parse(TrainConfig, argv, program="training.train", config_folder=REPOSITORY / "config" / "training")
+    if config.dry_run:
+        print(yaml_and_sizes(config))
+    else:
+        train(config, shlex.join(["python", "-m", "training.train", *argv]))
+
+
+def yaml_and_sizes(config: TrainConfig) -> str:
+    return as_yaml(config) + sizes(config)
+
+
+if __name__ == "__main__":
+    run_command(main)
