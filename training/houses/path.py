@@ -1,7 +1,7 @@
 """Paths of a robot through a house: collision-free, from room to room, in the motion of a wheeled base.
 
 The base moves only along its heading and turns on the spot where a curve is too tight, so that one path serves both for
-trajectories (a frame every 20 cm or 12 degrees) and for a bag (odometry at 50 Hz).
+trajectories (a frame every 20 cm or 15 degrees) and for a bag (odometry at 50 Hz).
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ CARPET_HEIGHT, ROBOT_HEIGHT = 0.15, 0.75  # metres: what stands between them blo
 KNOT_SPACING = 0.02  # metres
 SMOOTHING_STEPS = 40
 HEADING_SMOOTHING = 0.12  # metres: over which the heading is averaged
-STEP, TURN = 0.2, np.radians(12.0)  # most motion from frame to frame, metres and radians
+STEP, TURN = 0.2, np.radians(15.0)  # most motion from frame to frame, metres and radians
 CAMERA_HEIGHTS = (0.4, 1.2)  # metres
 CAMERA_TILTS = (-15.0, 5.0)  # degrees
 PATH_DRAWS = 3
@@ -50,7 +50,7 @@ class Path:
 def make_path(house, seed, frames=300, camera_height=None):
     """Camera poses on a walk through a house, float32 (frames, 5): x, y, z in metres, yaw and pitch in radians.
 
-    At most 20 cm and 12 degrees from frame to frame. Height (0.4 to 1.2 m, unless given) and pitch (-15 to 5 degrees) are
+    At most 20 cm and 15 degrees from frame to frame. Height (0.4 to 1.2 m, unless given) and pitch (-15 to 5 degrees) are
     drawn for the path and stay.
     """
     draws = Draws(PATH_DRAWS, seed)
@@ -84,7 +84,7 @@ def plan_walk(house, draws, duration, speed, turn_rate, height):
             if points is None or len(points) < 3:
                 continue
             leg = drive(space.smoothed(points), heading)
-            if draws.chance(0.3):
+            if draws.chance(0.2):
                 leg = look_round(draws, leg)
             legs.append(leg)
             lasted += Path(leg).times(speed, turn_rate)[-1]
@@ -107,11 +107,11 @@ def obstacles(house, height=ROBOT_HEIGHT):
 
 
 def clearance(points, rectangles):
-    """Distance of points (n, 2) from the nearest of some rectangles (m, 4), metres; 0 inside."""
+    """Distance of points (n, 2) from the nearest of some rectangles (m, 4), metres; 0 inside, infinite without any."""
     x, y = points[:, :1], points[:, 1:]
     dx = np.maximum(np.maximum(rectangles[:, 0] - x, x - rectangles[:, 2]), 0.0)
     dy = np.maximum(np.maximum(rectangles[:, 1] - y, y - rectangles[:, 3]), 0.0)
-    return np.sqrt((dx * dx + dy * dy).min(axis=1))
+    return np.sqrt((dx * dx + dy * dy).min(axis=1, initial=np.inf))
 
 
 class FreeSpace:
@@ -130,11 +130,11 @@ class FreeSpace:
         self._start = None
 
     def draw_place(self, draws, room):
-        """The index of a place in a room, one with some air around it if there is any; None if the room is full."""
-        candidates = np.flatnonzero((self.rooms == room) & (self.clear >= 0.4))
+        """The index of a place in a room, the one with most air around it of three; None if the room is full."""
+        candidates = np.flatnonzero(self.rooms == room)
         if len(candidates) == 0:
-            candidates = np.flatnonzero(self.rooms == room)
-        return int(draws.choice(candidates)) if len(candidates) else None
+            return None
+        return max((int(draws.choice(candidates)) for _ in range(3)), key=lambda place: self.clear[place])
 
     def way(self, start, end):
         """Points (n, 2) from place to place, 10 to 14 cm apart; None if there is no way."""
