@@ -1,6 +1,6 @@
 """The triangles of a house: what `plan` describes as rooms and parts, as arrays for the graphics card.
 
-Triangles come room by room, so that a camera draws only the rooms that it can see into. Faces look inwards on walls,
+Triangles come in chunks (a piece, a wall, a floor with its ceiling), so that a camera draws only those that it can see. Faces look inwards on walls,
 outwards on furniture, and are wound counter-clockwise seen from their front.
 """
 
@@ -98,20 +98,22 @@ class Mesh:
 
     vertices: np.ndarray
     indices: np.ndarray
-    room_ranges: tuple
+    chunk_ranges: np.ndarray
+    chunk_rooms: np.ndarray
+    chunk_areas: np.ndarray
     material_table: np.ndarray
     room_table: np.ndarray
     floor_light: np.ndarray
 
 
 class MeshBuilder:
-    """Collects the triangles of one house, room by room."""
+    """Collects the triangles of one house, chunk by chunk."""
 
     def __init__(self, house):
         self.house = house
-        self.faces, self.solids = [], []  # of the room at hand
-        self.vertices, self.indices, self.room_ranges = [], [], []
-        self.vertex_count = self.index_count = 0
+        self.faces, self.face_chunks = [], []
+        self.solids, self.solid_chunks = [], []
+        self.chunk_rooms = []
         self.scales = np.array([material.scale for material in house.materials])
         self.grained = np.array([material.pattern == "grain" for material in house.materials])
         self.front_only = [material.pattern in FRONT_ONLY for material in house.materials]
@@ -119,6 +121,7 @@ class MeshBuilder:
     def face(self, side, low, high, material, class_id, plain=False):
         """One face of the box from low to high, its pattern aligned with the house."""
         self.faces.append((FACE_ROW[side], *low, *high, material, class_id, plain))
+        self.face_chunks.append(len(self.chunk_rooms) - 1)
 
     def box(self, low, high, material, class_id, facing=None):
         """A box without the underside that nobody sees."""
@@ -126,24 +129,37 @@ class MeshBuilder:
         for side in FACES if low[2] > 0.3 else STANDING_FACES:
             self.face(side, low, high, material, class_id, front_only and side != facing)
 
-    def close_room(self, room):
-        """Turn what was collected into the triangles of this room."""
-        first_index = self.index_count
-        quads = self.quads(np.array(self.faces))
-        indices = np.arange(len(self.faces))[:, None] * 4 + QUAD
-        self.append(quads.reshape(-1), indices, room)
-        for vertices, indices in self.solids:
-            self.append(vertices, indices, room)
-        self.faces, self.solids = [], []
-        self.room_ranges.append((first_index, self.index_count - first_index))
+    def begin_chunk(self, room):
+        """What is added from now on is one chunk of this room."""
+        self.chunk_rooms.append(room)
 
-    def append(self, vertices, indices, room):
-        """Add vertices and the triangles between them, as part of a room."""
-        vertices["material_and_room"][..., 1] = room
-        self.vertices.append(vertices)
-        self.indices.append(indices.reshape(-1) + self.vertex_count)
-        self.vertex_count += len(vertices)
-        self.index_count += indices.size
+    def finished(self):
+        """The mesh of everything added."""
+        quads = self.quads(np.array(self.faces)).reshape(-1)
+        starts = len(quads) + np.cumsum([0] + [len(vertices) for vertices, _ in self.solids])
+        vertices = np.concatenate([quads, *(vertices for vertices, _ in self.solids)])
+        quad_indices = (np.arange(len(self.faces))[:, None] * 4 + QUAD).reshape(-1)
+        solid_indices = [indices + start for (_, indices), start in zip(self.solids, starts)]
+        indices = np.concatenate([quad_indices, *solid_indices])
+        sizes = [len(indices) for _, indices in self.solids]
+        chunks = np.concatenate([np.repeat(self.face_chunks, 6), np.repeat(np.array(self.solid_chunks, int), sizes)])
+        order = np.argsort(chunks, kind="stable")
+        counts = np.bincount(chunks, minlength=len(self.chunk_rooms))
+        ranges = np.stack([np.cumsum(counts) - counts, counts], axis=1)
+        indices, rooms = indices[order], np.array(self.chunk_rooms)
+        vertices["material_and_room"][indices, 1] = rooms[chunks[order]]
+        corners = vertices["position"][indices, :2]
+        low, high = (extreme.reduceat(corners, ranges[:, 0]) for extreme in (np.minimum, np.maximum))
+        return Mesh(
+            vertices=vertices,
+            indices=indices.astype("<u4"),
+            chunk_ranges=ranges,
+            chunk_rooms=rooms,
+            chunk_areas=np.concatenate([low, high], axis=1).astype(float),
+            material_table=material_table(self.house),
+            room_table=room_table(self.house),
+            floor_light=floor_light(self.house),
+        )
 
     def quads(self, rows):
         """VERTEX array (faces, 4) for rows of side, low (3), high (3), material, class, plain."""
@@ -179,6 +195,7 @@ class MeshBuilder:
         vertices["normal_and_class"][:, 3] = part.class_id
         vertices["material_and_room"][:, 0] = part.material
         self.solids.append((vertices, indices))
+        self.solid_chunks.append(len(self.chunk_rooms) - 1)
 
     def cylinder(self, part):
         """An upright cylinder or cone with its lid and underside."""
@@ -204,12 +221,14 @@ class MeshBuilder:
     # Rooms
 
     def shell(self, index, room):
-        """Floor, ceiling, and the four walls with their openings."""
+        """Floor and ceiling, and the four walls with their openings, each a chunk."""
         r, top = room.inner, room.ceiling
+        self.begin_chunk(index)
         self.face("up", (r.x0, r.y0, 0.0), (r.x1, r.y1, 0.0), room.floor_material, CLASS_IDS["floor"])
         self.face("down", (r.x0, r.y0, top), (r.x1, r.y1, top), room.ceiling_material, CLASS_IDS["ceiling"])
         for side, material in zip(SIDES, room.wall_materials):
             openings = [o for o in self.house.openings if index in o.rooms and o.side_of(index) == side]
+            self.begin_chunk(index)
             self.wall(room, side, material, sorted(openings, key=lambda opening: opening.start))
             for opening in openings:
                 (self.door if opening.kind == "door" else self.window)(room, side, opening)
@@ -301,18 +320,10 @@ def build_mesh(house):
     builder = MeshBuilder(house)
     for index, room in enumerate(house.rooms):
         builder.shell(index, room)
-        for piece in house.pieces:
-            if piece.room == index:
-                builder.piece(piece)
-        builder.close_room(index)
-    return Mesh(
-        vertices=np.concatenate(builder.vertices),
-        indices=np.concatenate(builder.indices).astype("<u4"),
-        room_ranges=tuple(builder.room_ranges),
-        material_table=material_table(house),
-        room_table=room_table(house),
-        floor_light=floor_light(house),
-    )
+    for piece in house.pieces:
+        builder.begin_chunk(piece.room)
+        builder.piece(piece)
+    return builder.finished()
 
 
 def material_table(house):

@@ -11,7 +11,7 @@ import numpy as np
 
 from training.houses.materials import PATTERNS, TILE_SIZE, pattern_tiles
 from training.houses.mesh import build_mesh
-from training.houses.visibility import visible_rooms
+from training.houses.visibility import chunks_in_view
 
 NEAR, FAR = 0.02, 60.0  # metres
 SAMPLES = 4
@@ -21,6 +21,8 @@ MOST_MATERIALS, MOST_ROOMS = 1024, 16
 VERTEX_SHADER = """
 #version 330
 uniform mat4 view;
+uniform sampler2D materials;
+uniform sampler2D rooms;
 in vec3 position;
 in vec2 uv;
 in ivec4 normal_and_class;
@@ -28,42 +30,59 @@ in uvec2 material_and_room;
 out vec3 point;
 out vec2 tile_position;
 out vec3 normal;
-flat out ivec3 tags;
+centroid out float distance_ahead;
+flat out float class_id;
+flat out vec4 first_colour_and_pattern;
+flat out vec4 second_colour_and_emission;
+flat out vec3 third_colour;
+flat out vec4 lamp_and_daylight;
+flat out vec3 lamp_colour;
+flat out vec3 low_corner;
+flat out vec3 high_corner;
 void main() {
+    int material = int(material_and_room.x), room = int(material_and_room.y);
+    first_colour_and_pattern = texelFetch(materials, ivec2(0, material), 0);
+    second_colour_and_emission = texelFetch(materials, ivec2(1, material), 0);
+    third_colour = texelFetch(materials, ivec2(2, material), 0).rgb;
+    lamp_and_daylight = texelFetch(rooms, ivec2(0, room), 0);
+    lamp_colour = texelFetch(rooms, ivec2(1, room), 0).rgb;
+    low_corner = texelFetch(rooms, ivec2(2, room), 0).xyz;
+    high_corner = texelFetch(rooms, ivec2(3, room), 0).xyz;
     point = position;
     tile_position = uv;
-    normal = vec3(normal_and_class.xyz);
-    tags = ivec3(material_and_room, normal_and_class.w);
+    normal = vec3(normal_and_class.xyz) / 127.0;
+    class_id = float(normal_and_class.w) / 255.0;
     gl_Position = view * vec4(position, 1.0);
+    distance_ahead = gl_Position.w;
 }
 """
 
 FRAGMENT_SHADER = """
 #version 330
 uniform sampler2DArray tiles;
-uniform sampler2D materials;
-uniform sampler2D rooms;
 uniform sampler2D floor_light;
 uniform vec2 house_size;
 in vec3 point;
 in vec2 tile_position;
 in vec3 normal;
-flat in ivec3 tags;
+centroid in float distance_ahead;
+flat in float class_id;
+flat in vec4 first_colour_and_pattern;
+flat in vec4 second_colour_and_emission;
+flat in vec3 third_colour;
+flat in vec4 lamp_and_daylight;
+flat in vec3 lamp_colour;
+flat in vec3 low_corner;
+flat in vec3 high_corner;
 layout(location = 0) out vec4 colour_and_class;
 layout(location = 1) out float depth;
 void main() {
-    vec4 first = texelFetch(materials, ivec2(0, tags.x), 0);
-    vec4 second = texelFetch(materials, ivec2(1, tags.x), 0);
-    vec3 third = texelFetch(materials, ivec2(2, tags.x), 0).rgb;
-    vec3 tile = texture(tiles, vec3(tile_position, first.a)).rgb;
-    vec3 albedo = mix(mix(first.rgb, second.rgb, tile.r), third, tile.g) * tile.b;
+    vec3 tile = texture(tiles, vec3(tile_position, first_colour_and_pattern.a)).rgb;
+    vec3 albedo = mix(first_colour_and_pattern.rgb, second_colour_and_emission.rgb, tile.r);
+    albedo = mix(albedo, third_colour, tile.g) * tile.b;
 
-    vec4 lamp = texelFetch(rooms, ivec2(0, tags.y), 0);
-    vec3 lamp_colour = texelFetch(rooms, ivec2(1, tags.y), 0).rgb;
-    vec3 low = texelFetch(rooms, ivec2(2, tags.y), 0).xyz;
-    vec3 high = texelFetch(rooms, ivec2(3, tags.y), 0).xyz;
     vec3 n = normalize(normal);
-    vec3 to_lamp = lamp.xyz - point;
+    vec3 to_lamp = lamp_and_daylight.xyz - point;
     float distance2 = dot(to_lamp, to_lamp);
     float facing = max(0.0, 0.25 + 0.75 * dot(n, to_lamp) * inversesqrt(distance2));
     vec2 floor_here = texture(floor_light, point.xy / house_size).rg;
@@ -71,17 +90,17 @@ void main() {
     vec3 light = mix(vec3(0.21, 0.19, 0.17), vec3(0.30, 0.30, 0.32), 0.5 + 0.5 * n.z);
     light *= 1.0 + 0.10 * n.x - 0.06 * n.y;
     light += lamp_colour * facing / (1.0 + 0.16 * distance2);
-    light += lamp.w * floor_here.g * vec3(0.40, 0.46, 0.54) * (0.75 + 0.25 * n.z);
+    light += lamp_and_daylight.w * floor_here.g * vec3(0.40, 0.46, 0.54) * (0.75 + 0.25 * n.z);
 
     // Less light reaches the edges where walls, floor and ceiling meet, and the floor under furniture.
-    vec3 gap = max(min(point - low, high - point), 0.0);
+    vec3 gap = max(min(point - low_corner, high_corner - point), 0.0);
     vec3 edge = (1.0 - abs(n)) * exp(-gap * 6.0);
     light *= 1.0 - 0.22 * (edge.x + edge.y + edge.z);
     light *= 1.0 - 0.6 * floor_here.r * exp(-5.0 * max(point.z, 0.0));
 
-    vec3 seen = mix(albedo * light, albedo, second.a);
-    colour_and_class = vec4(pow(min(seen * 1.15, 1.0), vec3(1.0 / 2.2)), float(tags.z) / 255.0);
-    depth = 1.0 / gl_FragCoord.w;
+    vec3 seen = mix(albedo * light, albedo, second_colour_and_emission.a);
+    colour_and_class = vec4(pow(min(seen * 1.15, 1.0), vec3(1.0 / 2.2)), class_id);
+    depth = max(distance_ahead, 0.0);
 }
 """
 
@@ -182,16 +201,17 @@ class HousePictures:
         for buffer in self._buffers:
             buffer.release()
         mesh, context = build_mesh(house), self.context
-        vertices, indices = context.buffer(mesh.vertices.tobytes()), context.buffer(mesh.indices.tobytes())
+        vertices = context.buffer(mesh.vertices.tobytes())
+        self._indices = context.buffer(reserve=self.columns * self.rows * mesh.indices.nbytes, dynamic=True)
         self._array = context.vertex_array(
             self._program,
             [(vertices, "3f4 2f4 4i1 2u2", "position", "uv", "normal_and_class", "material_and_room")],
-            index_buffer=indices,
+            index_buffer=self._indices,
         )
         rows, columns = mesh.floor_light.shape[:2]
         self._floor_light = context.texture((columns, rows), 2, mesh.floor_light.tobytes(), alignment=1)
         self._floor_light.repeat_x = self._floor_light.repeat_y = False
-        self._buffers = [vertices, indices, self._array, self._floor_light]
+        self._buffers = [self._array, vertices, self._indices, self._floor_light]
         self._materials.write(mesh.material_table.tobytes(), viewport=(0, 0, 3, len(house.materials)))
         self._rooms.write(mesh.room_table.tobytes(), viewport=(0, 0, 4, len(house.rooms)))
         self._program["house_size"] = (house.bounds.width, house.bounds.depth)
@@ -209,15 +229,18 @@ class HousePictures:
             np.empty((frames, self.height, self.width), np.uint8),
         )
         matrices = view_matrices(poses, self.tangent_x, self.tangent_y)
-        rooms = visible_rooms(self._house, poses, self.tangent_x, self.tangent_y)
+        seen = chunks_in_view(self._house, self._mesh.chunk_rooms, self._mesh.chunk_areas, poses, self.tangent_x, self.tangent_y)
         batch = self.columns * self.rows
         for first in range(0, frames, batch):
             part = slice(first, min(first + batch, frames))
-            self._draw(matrices[part], rooms[part])
+            self._draw(matrices[part], seen[part])
             self._read(pictures, part)
         return pictures
 
-    def _draw(self, matrices, rooms):
+    def _draw(self, matrices, seen):
+        indices, ends = gathered(self._mesh, seen)
+        self._indices.orphan()
+        self._indices.write(indices)
         context, view = self.context, self._program["view"]
         self._canvas.use()
         context.viewport = (0, 0, *self._canvas.size)
@@ -226,13 +249,11 @@ class HousePictures:
         context.front_face = "cw"  # pictures are drawn upside down, so that their first row is read first
         for unit, texture in enumerate((self._tiles, self._materials, self._rooms, self._floor_light)):
             texture.use(unit)
-        for tile, (matrix, seen) in enumerate(zip(matrices, rooms)):
+        for tile, (matrix, first, end) in enumerate(zip(matrices, [0, *ends], ends)):
             row, column = divmod(tile, self.columns)
             context.viewport = (column * self.width, row * self.height, self.width, self.height)
             view.write(matrix)
-            for room in seen:
-                first, count = self._mesh.room_ranges[room]
-                self._array.render(vertices=count, first=first)
+            self._array.render(vertices=end - first, first=first)
         self._resolved.use()
         context.disable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._sampled[0].use(0)
@@ -259,6 +280,15 @@ def create_context():
         raise GraphicsError(
             f"no OpenGL through EGL ({error}): install libegl1 and libgl1, and without a graphics card libegl-mesa0"
         ) from error
+
+
+def gathered(mesh, seen):
+    """The vertex indices to draw for frames that see the given chunks, bool (f, c), and where each frame's end (a list)."""
+    frame, chunk = np.nonzero(seen)
+    first, count = mesh.chunk_ranges[chunk].T
+    end = np.cumsum(count)
+    indices = mesh.indices[np.arange(end[-1]) + np.repeat(first - (end - count), count)]
+    return indices, end[np.cumsum(seen.sum(axis=1)) - 1].tolist()
 
 
 def view_matrices(poses, tangent_x, tangent_y):
