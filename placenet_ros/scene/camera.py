@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Tuple
 
 import cv2
 import numpy as np
@@ -34,7 +33,7 @@ class PinholeCamera:
     fy: float
     cx: float
     cy: float
-    distortion: Tuple[float, ...] = ()
+    distortion: tuple[float, ...] = ()
 
     def __post_init__(self):
         if self.width < 1 or self.height < 1:
@@ -56,7 +55,7 @@ class PinholeCamera:
         return cls(image_size, image_size, focal, focal, centre, centre)
 
     @property
-    def field_of_view_degrees(self) -> Tuple[float, float]:
+    def field_of_view_degrees(self) -> tuple[float, float]:
         """Horizontal and vertical field of view, distortion left aside."""
 
         def angle(size: int, focal: float, centre: float) -> float:
@@ -118,7 +117,7 @@ class ViewResampler:
             )
 
 
-def _source_pixels(source: PinholeCamera, target: PinholeCamera) -> Tuple[np.ndarray, np.ndarray]:
+def _source_pixels(source: PinholeCamera, target: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
     """Where the target's pixels lie in the source's image: x and y, each float32 (target height, target width)."""
     return cv2.initUndistortRectifyMap(
         _matrix(source), np.array(source.distortion), None, _matrix(target), (target.width, target.height), cv2.CV_32FC1
@@ -129,6 +128,6 @@ def _matrix(camera: PinholeCamera) -> np.ndarray:
     return np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
 
 
-def _inside(pixels: Tuple[np.ndarray, np.ndarray], camera: PinholeCamera) -> np.ndarray:
+def _inside(pixels: tuple[np.ndarray, np.ndarray], camera: PinholeCamera) -> np.ndarray:
     x, y = pixels
     return (x >= -0.5) & (x <= camera.width - 0.5) & (y >= -0.5) & (y <= camera.height - 0.5)

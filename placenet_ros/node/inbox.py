@@ -1,0 +1,212 @@
+"""What the callbacks leave for the worker, and the order in which the worker takes it. Knows nothing of ROS topics.
+
+Callbacks store and return. Of the images only the newest is kept; the one before it waits, for a moment, for odometry
+and for the depth and label images that belong to it. Requests are served between images, so that neither starves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+import numpy as np
+
+from placenet_ros.node.companions import CompanionBuffer
+from placenet_ros.node.drops import DropCounter
+from placenet_ros.node.episodes import EpisodeWatch
+from placenet_ros.node.odometry import OdometryBuffer, OdometrySample
+from placenet_ros.node.request import Request
+
+MAX_REQUESTS = 10
+
+
+@dataclass(frozen=True)
+class PosedImage:
+    """An image with all that belongs to it."""
+
+    image: Any  # sensor_msgs/Image
+    odometry: OdometrySample  # at the image's stamp
+    companions: dict[str, Any]  # depth, objects: those that came
+    episode: int
+    arrived: float  # seconds, monotonic
+
+
+@dataclass
+class _Waiting:
+    image: Any
+    arrived: float
+    stamp: int = field(init=False)
+
+    def __post_init__(self):
+        self.stamp = self.image.header.stamp.to_nsec()
+
+
+class Inbox:
+    """Shared by all callbacks and the worker.
+
+    odometry_seconds: how much odometry is kept. odometry_wait: seconds an image waits for odometry and companions.
+    odometry_jump: metres between two successive odometry poses that mean that odometry restarted; 0: none does.
+    join_tolerance: seconds between the stamps of an image and its companions.
+    """
+
+    def __init__(
+        self,
+        odometry_seconds: float,
+        odometry_wait: float,
+        odometry_jump: float,
+        join_tolerance: float,
+        episodes: EpisodeWatch,
+        drops: DropCounter,
+    ):
+        self._odometry_wait, self._odometry_jump = odometry_wait, odometry_jump
+        self._episodes, self._drops = episodes, drops
+        self._condition = threading.Condition()
+        self._odometry = OdometryBuffer(odometry_seconds)
+        self._companions = {name: CompanionBuffer(join_tolerance) for name in ("depth", "objects")}
+        self._is_published: dict[str, Callable[[], bool]] = {name: lambda: False for name in self._companions}
+        self._newest: _Waiting | None = None  # the one-place slot
+        self._waiting: _Waiting | None = None  # taken out of the slot, not yet complete
+        self._requests: deque[Request] = deque()
+        self._serve_request_next = False
+        self._is_closed = False
+        self.images_received = 0
+        self.images_superseded = 0
+
+    # ---- Callbacks ----
+
+    def expect_companion(self, name: str, is_published: Callable[[], bool]) -> None:
+        """Let images wait for their depth or objects while `is_published()`."""
+        self._is_published[name] = is_published
+
+    def put_image(self, message: Any) -> None:
+        now = time.monotonic()
+        with self._condition:
+            self._note_time("image", message.header.stamp.to_nsec(), now)
+            self.images_received += 1
+            self.images_superseded += self._newest is not None
+            self._newest = _Waiting(message, now)
+            self._condition.notify()
+
+    def put_odometry(self, sample: OdometrySample) -> None:
+        with self._condition:
+            if self._note_time("odometry", sample.stamp, time.monotonic()):
+                self._odometry.clear()
+            elif self._has_restarted(sample):
+                self._episodes.begin()
+                self._forget()
+            self._odometry.add(sample)
+            self._condition.notify()
+
+    def put_companion(self, name: str, message: Any) -> None:
+        with self._condition:
+            self._companions[name].add(message)
+            self._condition.notify()
+
+    def put_request(self, request: Request) -> None:
+        """Queue a request; where too many wait, the oldest is refused."""
+        with self._condition:
+            if len(self._requests) >= MAX_REQUESTS:
+                self._requests.popleft().refuse("too many requests at once: this one gave way to newer ones")
+                self._drops.count("queries refused", "more queries than the model can answer: the oldest are dropped")
+            self._requests.append(request)
+            self._condition.notify()
+
+    def note_clock(self, now: int) -> None:
+        """Tell the time of /clock, nanoseconds."""
+        with self._condition:
+            self._note_time("clock", now, time.monotonic())
+
+    def newest_odometry(self) -> OdometrySample | None:
+        with self._condition:
+            return self._odometry.newest
+
+    def close(self) -> None:
+        """Wake the worker for good."""
+        with self._condition:
+            self._is_closed = True
+            self._condition.notify()
+
+    # ---- Worker ----
+
+    def take(self, seconds: float) -> PosedImage | Request | None:
+        """The next thing to do; None where there is none for `seconds`, or the inbox is closed."""
+        deadline = time.monotonic() + seconds
+        with self._condition:
+            while not self._is_closed:
+                item = self._next(time.monotonic())
+                if item is not None:
+                    return item
+                wake_at = deadline if self._waiting is None else min(deadline, self._gives_up_at())
+                remaining = wake_at - time.monotonic()
+                if deadline <= time.monotonic():
+                    return None
+                self._condition.wait(max(remaining, 0.001))
+            return None
+
+    def _next(self, now: float) -> PosedImage | Request | None:
+        if self._requests and self._serve_request_next:
+            self._serve_request_next = False
+            return self._requests.popleft()
+        posed = self._next_image(now)
+        if posed is not None:
+            self._serve_request_next = True
+            return posed
+        return self._requests.popleft() if self._requests else None
+
+    def _next_image(self, now: float) -> PosedImage | None:
+        while self._waiting is not None or self._newest is not None:
+            if self._waiting is None:
+                self._waiting, self._newest = self._newest, None
+            waiting, gives_up = self._waiting, now >= self._gives_up_at()
+            odometry = self._odometry.at(waiting.stamp)
+            companions = {name: buffer.near(waiting.stamp) for name, buffer in self._companions.items()}
+            if odometry is not None and (gives_up or not self._awaits_companion(companions, waiting.stamp)):
+                self._waiting = None
+                found = {name: message for name, message in companions.items() if message is not None}
+                return PosedImage(waiting.image, odometry, found, self._episodes.episode, waiting.arrived)
+            if odometry is None and self._odometry.is_past(waiting.stamp):
+                self._drop_waiting("late", "an image is older than the odometry kept; it came too late to be placed")
+            elif odometry is None and gives_up:
+                self._drop_waiting("no odometry", "no odometry on either side of an image's stamp; is it published?")
+            else:
+                return None
+        return None
+
+    def _gives_up_at(self) -> float:
+        return self._waiting.arrived + self._odometry_wait
+
+    def _awaits_companion(self, companions: dict[str, Any], stamp: int) -> bool:
+        return any(
+            message is None and self._is_published[name]() and self._companions[name].may_still_come(stamp)
+            for name, message in companions.items()
+        )
+
+    def _drop_waiting(self, reason: str, line: str) -> None:
+        self._waiting = None
+        self._drops.count(reason, line)
+
+    # ---- Jumps ----
+
+    def _note_time(self, source: str, stamp: int, now: float) -> bool:
+        """Whether this source's time jumped back; where that begins an episode, what is held from before is dropped."""
+        before = self._episodes.episode
+        jumped = self._episodes.jumped_back(source, stamp, now)
+        if self._episodes.episode != before:
+            self._forget()
+        return jumped
+
+    def _has_restarted(self, sample: OdometrySample) -> bool:
+        last = self._odometry.newest
+        if last is None or self._odometry_jump == 0:
+            return False
+        distance = np.linalg.norm(sample.pose.position - last.pose.position)
+        return sample.frame_id != last.frame_id or distance > self._odometry_jump
+
+    def _forget(self) -> None:
+        self._odometry.clear()
+        for buffer in self._companions.values():
+            buffer.clear()
+        self._newest = self._waiting = None

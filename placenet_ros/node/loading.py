@@ -1,0 +1,135 @@
+"""Loads the weights and makes them ready to run. This imports PyTorch, which takes seconds: the worker does it.
+
+Facts about the model, as ModelInfo shows them, are read from the JSON beside the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from placenet_ros.model import PlaceNet, WeightsError
+from placenet_ros.model.weights import TENSORS_NAME
+from placenet_ros.node.parameters import NodeParameters, ParameterError
+from placenet_ros.scene.camera import PinholeCamera
+from placenet_ros.scene.memory import SceneMemory
+from placenet_ros.scene.viewpoints import CameraPose
+
+MODALITY_NAMES = {"r": "rgb", "d": "depth", "o": "objects"}
+MODEL_FIGURES = "this network"  # its row in the evaluation's figures
+WARM_UP_RUNS = 2  # the first one allocates memory and picks algorithms; the second is as fast as any later one
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the weights reached on unseen houses, as RMSE on 0..255; NaN: not measured."""
+
+    queries: int
+    rmse: float
+    rmse_nearest_image: float
+    rmse_mean_image: float
+
+    @classmethod
+    def of(cls, about: dict[str, Any]) -> Evaluation:
+        """From the `about` of the weights' JSON: the figures with the most observations."""
+        evaluation = about.get("evaluation", {})
+        figures = evaluation.get("figures", {})
+        rows = figures[max(figures, key=int)] if figures else {}
+
+        def rmse(row: str) -> float:
+            return float(rows[row]["rmse"]["mean"]) if row in rows else math.nan
+
+        queries = int(evaluation.get("queries", 0))
+        return cls(queries, rmse(MODEL_FIGURES), rmse("nearest image"), rmse("mean image"))
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to run, and what is known of it."""
+
+    memory: SceneMemory
+    camera: PinholeCamera  # the camera that the weights were trained with
+    field_of_view: float  # radians
+    model_id: str
+    name: str
+    sha256: str
+    num_parameters: int
+    modalities: tuple[str, ...]
+    position_scale: float  # metres
+    embedding_length: int
+    training_samples: int
+    evaluation: Evaluation
+
+
+def load_model(weights: Path, parameters: NodeParameters) -> LoadedModel:
+    """The model of a weights folder or file, on its device and warmed up.
+
+    Raises ParameterError for weights that are missing, damaged or of another model, and for a device that is not there.
+    """
+    if parameters.threads:
+        torch.set_num_threads(parameters.threads)
+    device = _device(parameters.device)
+    try:
+        model = PlaceNet.from_pretrained(weights).to(device)
+    except WeightsError as error:
+        raise ParameterError(f"parameter ~weights: {error}") from error
+    memory = SceneMemory(model, parameters.max_observations)
+    embedding = _warm_up(memory, model.config.image_size, parameters.prediction_samples)
+    about = model.about
+    return LoadedModel(
+        memory=memory,
+        camera=PinholeCamera.square(model.config.image_size, model.config.field_of_view_degrees),
+        field_of_view=math.radians(model.config.field_of_view_degrees),
+        model_id=about["model_id"],
+        name=str(about.get("name", weights.stem)),
+        sha256=_sha256(weights),
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        modalities=_modalities(model),
+        position_scale=model.config.position_scale,
+        embedding_length=len(embedding),
+        training_samples=int(about.get("samples", 0)),
+        evaluation=Evaluation.of(about),
+    )
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ParameterError(f"parameter ~device must be cpu or cuda, found '{name}'") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ParameterError(f"parameter ~device must be cpu or cuda, found '{name}'")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ParameterError(
+            f"parameter ~device is '{name}', but PyTorch finds {torch.cuda.device_count()} GPUs here: "
+            "set device:=cpu, or install a driver and a PyTorch that go together"
+        )
+    return device
+
+
+def _modalities(model: PlaceNet) -> tuple[str, ...]:
+    in_use = "r" + model.config.attention + ("d" if model.config.reprojection else "")
+    return tuple(name for letter, name in MODALITY_NAMES.items() if letter in in_use)
+
+
+def _warm_up(memory: SceneMemory, image_size: int, samples: int) -> np.ndarray:
+    """Run everything, so that the robot's first image is not the slow one; returns an embedding."""
+    pose = CameraPose((0.0, 0.0, 0.0), 0.0, 0.0)
+    shape = (image_size, image_size)
+    for _ in range(WARM_UP_RUNS):
+        memory.add(np.zeros((*shape, 3), np.uint8), pose, np.ones(shape, np.float32), np.zeros(shape, np.uint8))
+        embedding = memory.embedding()
+        memory.predict(pose, samples)
+    memory.clear()
+    return embedding
+
+
+def _sha256(weights: Path) -> str:
+    tensors = weights if weights.suffix == ".safetensors" else weights / TENSORS_NAME
+    return hashlib.sha256(tensors.read_bytes()).hexdigest()

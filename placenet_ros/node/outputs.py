@@ -1,0 +1,139 @@
+"""Publishers and their messages: stamps and frames from the inputs, and for each message a header of its own."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple, Sequence
+
+import numpy as np
+import rospy
+from geometry_msgs.msg import Point, Pose, PoseStamped, PoseWithCovariance, Quaternion
+from nav_msgs.msg import Path
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from placenet_ros.msg import ModelInfo, PlaceEmbedding, Surprise
+from placenet_ros.node.images import camera_info_message, fresh_header, image_message
+from placenet_ros.node.odometry import OdometrySample
+from placenet_ros.node.rigid_pose import RigidPose
+from placenet_ros.scene.viewpoints import CameraPose
+
+if TYPE_CHECKING:  # these import PyTorch, which only the worker may wait for
+    from placenet_ros.node.live_scene import LiveScene
+    from placenet_ros.node.loading import LoadedModel
+    from placenet_ros.scene.memory import PredictedView
+
+QUEUE = 10  # messages kept for a listener that is slow
+
+
+class ViewMessages(NamedTuple):
+    """One predicted view."""
+
+    image: Image  # rgb8
+    camera_info: CameraInfo
+    uncertainty: Image  # 32FC1, 0..1
+
+
+class Outputs:
+    """All publishers of the node. model: what is known of the weights; published at once, latched."""
+
+    def __init__(self, model: LoadedModel, max_observations: int):
+        self._model = model
+        self._image = rospy.Publisher("~predicted/image", Image, queue_size=QUEUE)
+        self._camera_info = rospy.Publisher("~predicted/camera_info", CameraInfo, queue_size=QUEUE)
+        self._uncertainty = rospy.Publisher("~predicted/uncertainty", Image, queue_size=QUEUE)
+        self._embedding = rospy.Publisher("~place_embedding", PlaceEmbedding, queue_size=QUEUE, latch=True)
+        self._surprise = rospy.Publisher("~surprise", Surprise, queue_size=QUEUE)
+        self._observations = rospy.Publisher("~observations", Path, queue_size=QUEUE)
+        self._model_info = rospy.Publisher("~model_info", ModelInfo, queue_size=1, latch=True)
+        self._model_info.publish(_model_info(model, max_observations))
+
+    # ---- Who listens ----
+
+    def has_view_listener(self) -> bool:
+        return self._image.get_num_connections() > 0 or self._uncertainty.get_num_connections() > 0
+
+    def has_surprise_listener(self) -> bool:
+        return self._surprise.get_num_connections() > 0
+
+    def has_observations_listener(self) -> bool:
+        return self._observations.get_num_connections() > 0
+
+    # ---- What is sent ----
+
+    def view_messages(self, header: Header, view: PredictedView) -> ViewMessages:
+        """A predicted view as messages with this stamp and frame."""
+        return ViewMessages(
+            image_message(header, view.image, "rgb8"),
+            camera_info_message(header, self._model.camera),
+            image_message(header, view.spread.astype(np.float32), "32FC1"),
+        )
+
+    def publish_view(self, messages: ViewMessages) -> None:
+        self._image.publish(messages.image)
+        self._camera_info.publish(messages.camera_info)
+        self._uncertainty.publish(messages.uncertainty)
+
+    def publish_embedding(self, scene: LiveScene, image_header: Header, odometry: OdometrySample, camera: RigidPose):
+        """The scene's embedding after an observation.
+
+        image_header: of the newest image. odometry: at its stamp. camera: pose of its frame in the odometry's frame.
+        """
+        embedding = scene.memory.embedding()
+        self._embedding.publish(
+            PlaceEmbedding(
+                header=Header(stamp=image_header.stamp, frame_id=odometry.frame_id),
+                episode_id=scene.episode_id,
+                place_id=scene.place_id,
+                num_observations=len(scene),
+                first_stamp=rospy.Time(nsecs=scene.stamps[0]),
+                child_frame_id=image_header.frame_id,
+                pose=PoseWithCovariance(_pose(camera.position, camera.quaternion), odometry.covariance),
+                model_id=self._model.model_id,
+                shape=[len(embedding)],
+                data=embedding.tolist(),
+            )
+        )
+
+    def publish_surprise(self, image_header: Header, value: float) -> None:
+        self._surprise.publish(Surprise(fresh_header(image_header), value))
+
+    def publish_observations(self, scene: LiveScene, frame_id: str) -> None:
+        """Poses of the observations held, in the odometry's frame, looking along x; each with its own stamp."""
+        path = Path(header=Header(stamp=rospy.Time(nsecs=scene.stamps[-1]), frame_id=frame_id))
+        for stamp, pose in zip(scene.stamps, scene.memory.poses):
+            header = Header(stamp=rospy.Time(nsecs=stamp), frame_id=frame_id)
+            path.poses.append(PoseStamped(header, body_pose(pose)))
+        self._observations.publish(path)
+
+
+def _model_info(model: LoadedModel, max_observations: int) -> ModelInfo:
+    return ModelInfo(
+        model_id=model.model_id,
+        model_name=model.name,
+        weights_sha256=model.sha256,
+        num_parameters=model.num_parameters,
+        image_height=model.camera.height,
+        image_width=model.camera.width,
+        field_of_view=model.field_of_view,
+        modalities=model.modalities,
+        position_scale=model.position_scale,
+        max_observations=max_observations,
+        embedding_shape=[model.embedding_length],
+        training_samples=model.training_samples,
+        evaluation_queries=model.evaluation.queries,
+        evaluation_rmse=model.evaluation.rmse,
+        evaluation_rmse_nearest_image=model.evaluation.rmse_nearest_image,
+        evaluation_rmse_mean_image=model.evaluation.rmse_mean_image,
+    )
+
+
+def _pose(position: Sequence[float], quaternion: Sequence[float]) -> Pose:
+    return Pose(Point(*position), Quaternion(*quaternion))
+
+
+def body_pose(pose: CameraPose) -> Pose:
+    """A camera pose with REP 103 body axes: turned by yaw about z, then up by pitch (about -y)."""
+    sin_yaw, cos_yaw = math.sin(pose.yaw / 2), math.cos(pose.yaw / 2)
+    sin_pitch, cos_pitch = math.sin(pose.pitch / 2), math.cos(pose.pitch / 2)
+    return _pose(pose.position, (sin_yaw * sin_pitch, -cos_yaw * sin_pitch, sin_yaw * cos_pitch, cos_yaw * cos_pitch))

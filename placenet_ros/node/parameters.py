@@ -1,0 +1,90 @@
+"""The node's private parameters as a frozen dataclass, checked once, before any work. Knows nothing of ROS.
+
+Units and meanings are where the user edits the values: in config/placenet.yaml, which has the same names and defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of numbers"}
+
+
+class ParameterError(ValueError):
+    """A parameter that is unknown, of another type or out of range; one line."""
+
+
+def _at_least(minimum: float, default: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"minimum": minimum})
+
+
+@dataclass(frozen=True)
+class NodeParameters:
+    """Every private parameter of placenet_node. Raises ParameterError for a value out of range."""
+
+    # Model
+    weights: str = "placenet-small"
+    device: str = "cpu"
+    threads: int = _at_least(0, 0)
+    # Scene
+    max_observations: int = _at_least(1, 20)
+    keyframe_distance: float = _at_least(0.0, 0.2)
+    keyframe_angle: float = _at_least(0.0, 0.26)
+    keyframe_period: float = _at_least(0.0, 0.0)
+    anchor_range: float = _at_least(0.1, 3.0)
+    reset_on_time_jump: bool = True
+    odometry_jump: float = _at_least(0.0, 1.0)
+    # Inputs
+    input_is_rectified: bool = True
+    base_to_camera: tuple[float, ...] = ()
+    odometry_buffer: float = _at_least(0.1, 2.0)
+    odometry_wait: float = _at_least(0.0, 0.2)
+    join_tolerance: float = _at_least(0.0, 0.02)
+    silence_warning: float = _at_least(0.1, 5.0)
+    # Outputs
+    predict_rate: float = _at_least(0.0, 2.0)
+    prediction_samples: int = _at_least(1, 4)
+    service_timeout: float = _at_least(0.1, 5.0)
+
+    def __post_init__(self):
+        for entry in dataclasses.fields(self):
+            minimum, value = entry.metadata.get("minimum"), getattr(self, entry.name)
+            if minimum is not None and not minimum <= value < math.inf:
+                raise ParameterError(f"parameter ~{entry.name} must be at least {minimum:g}, found {value}")
+        if len(self.base_to_camera) not in (0, 7):
+            raise ParameterError(
+                "parameter ~base_to_camera must be [x, y, z, qx, qy, qz, qw] or [] (then TF is asked), "
+                f"found {len(self.base_to_camera)} numbers"
+            )
+
+    @classmethod
+    def from_dictionary(cls, values: dict[str, Any]) -> NodeParameters:
+        """The parameters of a dictionary, defaults elsewhere.
+
+        Raises ParameterError: an unknown name (with the nearest known one), a value of another type or out of range.
+        """
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(cls)}
+        for name in values:
+            if name not in defaults:
+                nearest = difflib.get_close_matches(name, defaults, n=1, cutoff=0.0)[0]
+                raise ParameterError(
+                    f"unknown parameter ~{name}; the nearest is ~{nearest} (all are explained in config/placenet.yaml)"
+                )
+        return cls(**{name: _as_kind(name, value, type(defaults[name])) for name, value in values.items()})
+
+
+def _as_kind(name: str, value: Any, kind: type) -> Any:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is float and is_number:
+        return float(value)
+    if kind is int and is_number and isinstance(value, int):
+        return value
+    if kind in (bool, str) and isinstance(value, kind):
+        return value
+    if kind is tuple and isinstance(value, (list, tuple)):
+        return tuple(_as_kind(name, number, float) for number in value)
+    raise ParameterError(f"parameter ~{name} must be {KINDS[kind]}, found {value!r}")

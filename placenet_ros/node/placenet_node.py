@@ -1,0 +1,160 @@
+"""The node placenet_node: which parts it has and how they hang together.
+
+    inputs ----(newest image, odometry, queries)----> inbox ----> worker: tasks on the scene ----> outputs
+    services ------------(requests)-------------------^                     |
+    heartbeat: /clock, silence, diagnostics                                frames (odometry, TF)
+
+Callbacks store and return; the worker alone touches the model. Each part has its file in this folder.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from pathlib import Path
+
+import rospkg
+import rospy
+from geometry_msgs.msg import PoseStamped
+from std_srvs.srv import Trigger, TriggerRequest, TriggerResponse
+
+from placenet_ros.node.activity import Activity
+from placenet_ros.node.diagnostics import Diagnostics
+from placenet_ros.node.drops import DropCounter
+from placenet_ros.node.episodes import EpisodeWatch
+from placenet_ros.node.frames import Frames
+from placenet_ros.node.heartbeat import Heartbeat
+from placenet_ros.node.inbox import Inbox
+from placenet_ros.node.inputs import Inputs
+from placenet_ros.node.live_scene import LiveScene
+from placenet_ros.node.parameters import NodeParameters, ParameterError
+from placenet_ros.node.request import Request, RequestError
+from placenet_ros.node.rigid_pose import PoseError
+from placenet_ros.node.silence import SilenceWatch
+from placenet_ros.node.tasks import Tasks
+from placenet_ros.node.worker import Worker
+from placenet_ros.srv import PredictView, PredictViewRequest, PredictViewResponse
+
+WATCHED_INPUTS = ["image", "camera_info", "odom"]
+STOP_SECONDS = 1.0  # a prediction that is running may take this long to end
+
+
+class PlaceNetNode:
+    """All parts of the node, started. Raises ParameterError or PoseError for parameters that cannot be."""
+
+    def __init__(self, parameters: NodeParameters):
+        self._parameters = parameters
+        self._weights = weights_path(parameters.weights)
+        self._failure: Exception | None = None
+        self._tasks: Tasks | None = None
+        self._activity = Activity()
+        self._drops = DropCounter(rospy.logwarn)
+        self._episodes = EpisodeWatch(parameters.reset_on_time_jump)
+        self._silence = SilenceWatch(WATCHED_INPUTS, parameters.silence_warning, time.monotonic())
+        self._frames = Frames(parameters.base_to_camera)
+        self._inbox = Inbox(
+            parameters.odometry_buffer,
+            parameters.odometry_wait,
+            parameters.odometry_jump,
+            parameters.join_tolerance,
+            self._episodes,
+            self._drops,
+        )
+        self._inputs = Inputs(self._inbox, self._drops, self._silence, self._on_query)
+        period = 1 / parameters.predict_rate if parameters.predict_rate else 0.0
+        self._worker = Worker(self._inbox, self._make_tasks, period, self._on_failure)
+        diagnostics = Diagnostics(
+            self._inbox, self._activity, self._drops, self._silence, self._scene, self._inputs.has_publisher
+        )
+        self._heartbeat = Heartbeat(self._inbox.note_clock, diagnostics.beat)
+        self._services = [
+            rospy.Service("~predict_view", PredictView, self._on_predict_view),
+            rospy.Service("~reset", Trigger, self._on_reset),
+        ]
+        self._worker.start()
+        self._heartbeat.start()
+
+    def run(self) -> int:
+        """Until shutdown; returns the exit status."""
+        rospy.spin()
+        self._worker.stop(STOP_SECONDS)
+        return 0 if self._failure is None else 1
+
+    # ---- Worker ----
+
+    def _make_tasks(self) -> Tasks:
+        from placenet_ros.node.loading import load_model  # imports PyTorch: seconds that only the worker may wait
+
+        model = load_model(self._weights, self._parameters)
+        self._tasks = Tasks(
+            model,
+            self._parameters,
+            self._inbox,
+            self._inputs,
+            self._frames,
+            self._episodes,
+            self._drops,
+            self._activity,
+        )
+        rospy.loginfo(
+            f"ready: {model.name} ({model.num_parameters / 1e6:.1f} million parameters, {model.model_id}) "
+            f"on {self._parameters.device}"
+        )
+        return self._tasks
+
+    def _on_failure(self, failure: Exception) -> None:
+        self._failure = failure
+        if not isinstance(failure, ParameterError):
+            rospy.logfatal("".join(traceback.format_exception(type(failure), failure, failure.__traceback__)))
+        rospy.logfatal(str(failure))
+        rospy.signal_shutdown(str(failure))
+
+    def _scene(self) -> LiveScene | None:
+        return None if self._tasks is None else self._tasks.scene
+
+    # ---- Requests ----
+
+    def _on_query(self, query: PoseStamped) -> None:
+        self._inbox.put_request(Request(lambda tasks: tasks.publish_answer(query)))
+
+    def _on_predict_view(self, asked: PredictViewRequest) -> PredictViewResponse:
+        try:
+            view = self._ask(Request(lambda tasks: tasks.answer(asked.pose)))
+        except RequestError as refusal:
+            return PredictViewResponse(success=False, message=str(refusal))
+        return PredictViewResponse(True, "", *view)
+
+    def _on_reset(self, _: TriggerRequest) -> TriggerResponse:
+        try:
+            episode = self._ask(Request(lambda tasks: tasks.start_over()))
+        except RequestError as refusal:
+            return TriggerResponse(success=False, message=str(refusal))
+        return TriggerResponse(success=True, message=f"episode {episode} begins")
+
+    def _ask(self, request: Request):
+        self._inbox.put_request(request)
+        return request.wait(self._parameters.service_timeout)
+
+
+def weights_path(weights: str) -> Path:
+    """The folder or file of ~weights: a path, or a name in this package's folder weights/. Raises ParameterError."""
+    path = Path(weights).expanduser()
+    if "/" not in weights:
+        path = Path(rospkg.RosPack().get_path("placenet_ros")) / "weights" / weights
+    if not weights or not path.exists():
+        raise ParameterError(
+            f"parameter ~weights is '{weights}', but there is no {path}: give the path of a weights folder, or the "
+            "name of one in the package's folder weights/"
+        )
+    return path
+
+
+def main() -> int:
+    """Start the node, and stay until it is told to end; returns the exit status."""
+    rospy.init_node("placenet_node")
+    try:
+        node = PlaceNetNode(NodeParameters.from_dictionary(rospy.get_param("~", {})))
+    except (ParameterError, PoseError) as error:
+        rospy.logfatal(str(error))
+        return 1
+    return node.run()

@@ -1,0 +1,45 @@
+"""Something that a service or a topic asks of the worker, and its answer. Knows nothing of ROS."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable
+
+
+class RequestError(Exception):
+    """A request that cannot be answered; one line for whoever asked."""
+
+
+class Request:
+    """Work to be done with the worker's tasks, once; the one who asks may wait for the answer."""
+
+    def __init__(self, work: Callable[[Any], Any]):
+        self._work = work
+        self._done = threading.Event()
+        self._answer: Any = None
+        self._refusal: RequestError | None = None
+        self._is_abandoned = False
+
+    def run(self, tasks: Any) -> None:
+        """Do it (in the worker), unless nobody waits any more."""
+        if self._is_abandoned:
+            return
+        try:
+            self._answer = self._work(tasks)
+        except RequestError as refusal:
+            self._refusal = refusal
+        self._done.set()
+
+    def refuse(self, line: str) -> None:
+        """Answer that it will not be done."""
+        self._refusal = RequestError(line)
+        self._done.set()
+
+    def wait(self, seconds: float) -> Any:
+        """The answer, in whatever thread asked. Raises RequestError for a refusal, or where none comes in time."""
+        if not self._done.wait(seconds):
+            self._is_abandoned = True
+            raise RequestError(f"no answer within {seconds:g} s: the model is still loading, or busy; ask again later")
+        if self._refusal is not None:
+            raise self._refusal
+        return self._answer

@@ -1,0 +1,150 @@
+"""What the worker does with the scene: observe an image, answer a query, predict the current view, start over.
+
+Runs in the worker's thread alone, which owns the scene and the model.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import rospy
+from geometry_msgs.msg import PoseStamped
+from std_msgs.msg import Header
+
+from placenet_ros.node.activity import Activity
+from placenet_ros.node.drops import DropCounter
+from placenet_ros.node.episodes import EpisodeWatch
+from placenet_ros.node.frames import FrameError, Frames, camera_pose
+from placenet_ros.node.images import ImageError
+from placenet_ros.node.inbox import Inbox, PosedImage
+from placenet_ros.node.inputs import Inputs
+from placenet_ros.node.keyframes import KeyframeGate
+from placenet_ros.node.live_scene import LiveScene, Observation
+from placenet_ros.node.outputs import Outputs, ViewMessages
+from placenet_ros.node.parameters import NodeParameters
+from placenet_ros.node.pictures import PictureMaker
+from placenet_ros.node.request import RequestError
+from placenet_ros.node.rigid_pose import PoseError, RigidPose
+from placenet_ros.scene.viewpoints import CameraPose
+
+if TYPE_CHECKING:  # imports PyTorch, which only the worker may wait for
+    from placenet_ros.node.loading import LoadedModel
+
+
+class Tasks:
+    """Everything the worker can do; see `placenet_node.PlaceNetNode` for the parts it is given."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        parameters: NodeParameters,
+        inbox: Inbox,
+        inputs: Inputs,
+        frames: Frames,
+        episodes: EpisodeWatch,
+        drops: DropCounter,
+        activity: Activity,
+    ):
+        self._inbox, self._inputs, self._frames, self._episodes = inbox, inputs, frames, episodes
+        self._drops, self._activity = drops, activity
+        self._samples = parameters.prediction_samples
+        self._usual_error = model.evaluation.rmse
+        gate = KeyframeGate(parameters.keyframe_distance, parameters.keyframe_angle, parameters.keyframe_period)
+        self.scene = LiveScene(model.memory, gate, parameters.max_observations, parameters.anchor_range)
+        self._pictures = PictureMaker(model.camera, parameters.input_is_rectified, drops, rospy.logwarn)
+        self._outputs = Outputs(model, parameters.max_observations)
+        self._camera_frame_id = ""  # of the newest image
+        self._predicted_stamp = 0  # of the newest odometry that a view was predicted for
+
+    def follow_episode(self) -> None:
+        """Begin the episode that is on, where another one was."""
+        if self.scene.episode_id != self._episodes.episode:
+            self.scene.begin_episode(self._episodes.episode)
+            self._predicted_stamp = 0
+
+    def observe(self, posed: PosedImage) -> None:
+        """Add an image to the scene if it is worth it, and tell what the scene is now."""
+        try:
+            self._observe(posed)
+        except FrameError as error:
+            self._drops.count("no transform", str(error))
+        except ImageError as error:
+            self._drops.count(f"image: {error.kind}", f"{rospy.resolve_name('image')}: {error}")
+
+    def _observe(self, posed: PosedImage) -> None:
+        header, info = posed.image.header, self._inputs.camera_info
+        if posed.episode != self.scene.episode_id:
+            self._drops.count("late", "an image came from before the episode that is on")
+            return
+        if info is None:
+            topic = rospy.resolve_name("camera_info")
+            raise ImageError("no camera_info", f"not used, there was no camera_info on {topic} yet")
+        camera = self._frames.camera_frame(posed.odometry, header.frame_id)
+        pose = camera_pose(camera, header.frame_id)
+        self._camera_frame_id = header.frame_id
+        if not self.scene.wants(pose, posed.odometry.stamp):
+            return
+        pictures = self._pictures.make(posed.image, posed.companions, info)
+        observation = Observation(posed.odometry.stamp, pose, *pictures)
+        if self._outputs.has_surprise_listener():
+            self._tell_surprise(header, observation)
+        self.scene.add(observation)
+        self._outputs.publish_embedding(self.scene, header, posed.odometry, camera)
+        self._activity.happened("keyframes")
+        self._activity.took(time.monotonic() - posed.arrived)
+        if self._outputs.has_observations_listener():
+            self._outputs.publish_observations(self.scene, posed.odometry.frame_id)
+
+    def _tell_surprise(self, header: Header, observation: Observation) -> None:
+        if math.isnan(self._usual_error):
+            rospy.logwarn_once("~surprise stays silent: the weights' JSON has no evaluation to say what is usual")
+        elif len(self.scene):
+            error = self.scene.prediction_error(observation, self._samples)
+            self._outputs.publish_surprise(header, error / self._usual_error)
+
+    def answer(self, query: PoseStamped) -> ViewMessages:
+        """The view from a pose. Raises RequestError."""
+        odometry = self._inbox.newest_odometry()
+        if odometry is None or not len(self.scene):
+            raise RequestError("nothing has been observed yet: drive on, and see /diagnostics if this stays")
+        try:
+            pose = RigidPose.from_message(query.pose)
+            asked = self._frames.query(pose, query.header.frame_id, query.header.stamp, odometry)
+        except (PoseError, FrameError) as error:
+            raise RequestError(str(error)) from error
+        return self._view(query.header, asked)
+
+    def publish_answer(self, query: PoseStamped) -> None:
+        """The same, to whoever listens; a query that cannot be answered is counted."""
+        try:
+            self._outputs.publish_view(self.answer(query))
+        except RequestError as refusal:
+            self._drops.count("queries refused", f"{rospy.resolve_name('query_pose')}: {refusal}")
+
+    def predict_current(self) -> None:
+        """Publish what the camera should see now, if somebody listens and the robot's pose is news."""
+        odometry = self._inbox.newest_odometry()
+        if odometry is None or odometry.stamp == self._predicted_stamp:
+            return
+        if not len(self.scene) or not self._outputs.has_view_listener():
+            return
+        self._predicted_stamp = odometry.stamp
+        try:
+            camera = self._frames.camera_frame(odometry, self._camera_frame_id)
+        except FrameError as error:
+            self._drops.count("no transform", str(error))
+            return
+        header = Header(stamp=rospy.Time(nsecs=odometry.stamp), frame_id=self._camera_frame_id)
+        self._outputs.publish_view(self._view(header, camera_pose(camera, self._camera_frame_id)))
+
+    def start_over(self) -> int:
+        """Forget the scene; returns the number of the episode that begins."""
+        self._episodes.begin()
+        self.follow_episode()
+        return self.scene.episode_id
+
+    def _view(self, header: Header, pose: CameraPose) -> ViewMessages:
+        self._activity.happened("views")
+        return self._outputs.view_messages(header, self.scene.memory.predict(pose, self._samples))

@@ -1,0 +1,62 @@
+"""The one thread that owns the model: loads it, then does what the inbox holds. Knows nothing of ROS.
+
+A daemon thread that never waits without a time limit, so that the process can always end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Callable
+
+from placenet_ros.node.inbox import Inbox, PosedImage
+
+IDLE_SECONDS = 0.5  # longest sleep, while nothing asks for anything
+
+
+class Worker(threading.Thread):
+    """make_tasks: loads the model and returns an object with `follow_episode()`, `observe(PosedImage)` and
+        `predict_current()`; requests are run with it too.
+    predict_period: seconds between two calls of `predict_current()`; 0: none.
+    failed: called in this thread with the exception that ended it; it does not end otherwise before `stop`.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        make_tasks: Callable[[], Any],
+        predict_period: float,
+        failed: Callable[[Exception], None],
+    ):
+        super().__init__(name="placenet worker", daemon=True)
+        self._inbox, self._make_tasks = inbox, make_tasks
+        self._predict_period, self._failed = predict_period, failed
+        self._is_stopped = threading.Event()
+
+    def stop(self, seconds: float) -> None:
+        """Ask the thread to end, and wait for that so long."""
+        self._is_stopped.set()
+        self._inbox.close()
+        self.join(seconds)
+
+    def run(self) -> None:
+        try:
+            self._serve(self._make_tasks())
+        except Exception as error:  # whatever it is, the main thread has to learn of it and end the process
+            self._failed(error)
+
+    def _serve(self, tasks: Any) -> None:
+        predicts_at = time.monotonic()
+        while not self._is_stopped.is_set():
+            patience = IDLE_SECONDS
+            if self._predict_period:
+                patience = min(patience, max(predicts_at - time.monotonic(), 0.0))
+            item = self._inbox.take(patience)
+            tasks.follow_episode()
+            if isinstance(item, PosedImage):
+                tasks.observe(item)
+            elif item is not None:
+                item.run(tasks)
+            if self._predict_period and time.monotonic() >= predicts_at:
+                tasks.predict_current()
+                predicts_at = time.monotonic() + self._predict_period
