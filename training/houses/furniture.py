@@ -18,6 +18,7 @@ WALKWAY = 0.32  # metres that stay free to each side of a robot's centre on its 
 GRID = 0.05  # metres, of the test for that
 DOOR_ZONE = 1.0  # metres in front of a door that stay free
 TRIES = 30  # places tried before a piece is left out
+MAIN_TRIES = 150  # the same for the piece that makes a room what it is
 BLOCKING = (0.15, 1.3)  # metres above the floor: what stands there blocks a robot
 
 Shape = namedtuple("Shape", "width depth parts")  # a piece in its own frame
@@ -90,7 +91,7 @@ class Workshop:
     def bed(self, double):
         """A bed, its head at the wall."""
         p, width, depth = self.palette, self.draws.between(1.5, 1.8) if double else self.draws.between(0.9, 1.1), 2.06
-        head = self.draws.between(0.75, 1.15)
+        head = self.draws.between(0.7, 1.1) if double else 0.7
         headboard = p.fabric if self.draws.chance(0.4) else p.wood
         parts = self.legs("bed", width, depth, 0.12, p.wood, 0.07)
         parts += [
@@ -600,10 +601,10 @@ class RoomPlan:
         row, column = int((y - self.inner.y0) / GRID), int((x - self.inner.x0) / GRID)
         return min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
 
-    def against_wall(self, name, shape, sides=SIDES, off=0.0, gap=0.02, corner=False):
+    def against_wall(self, name, shape, sides=SIDES, off=0.0, gap=0.02, corner=False, tries=TRIES):
         """Put a piece with its back to one of the sides, in a corner if asked; returns (piece, side, along) or None."""
         bottom, top = min(part.low[2] for part in shape.parts), max(part.high[2] for part in shape.parts)
-        for _ in range(TRIES):
+        for _ in range(tries):
             side = self.draws.choice(sides)
             spare = self.length(side) - shape.width
             if spare < 0:
@@ -648,7 +649,9 @@ def furnish(index, room, openings, draws, materials, palette):
 def furnish_bedroom(plan, workshop):
     """A bed between nightstands, a wardrobe, and some of desk, chest, armchair, plant."""
     double = plan.inner.area > 8.5 and plan.draws.chance(0.75)
-    bed = plan.against_wall("bed", workshop.bed(double)) or plan.against_wall("bed", workshop.bed(False), corner=True)
+    bed = plan.against_wall("bed", workshop.bed(double)) or plan.against_wall(
+        "bed", workshop.bed(False), corner=True, tries=MAIN_TRIES
+    )
     if bed:
         piece, side, along = bed
         wide = piece.footprint.width if side in ("south", "north") else piece.footprint.depth
@@ -668,7 +671,9 @@ def furnish_living_room(plan, workshop):
     """A sofa facing a television over a coffee table on a carpet, shelves, a dining table if there is room."""
     television = plan.against_wall("television", workshop.television())
     sofa_sides = (OPPOSITE[television[1]],) if television else SIDES
-    sofa = plan.against_wall("sofa", workshop.sofa(), sofa_sides, off=plan.draws.choice((0.0, 0.0, 0.08))) or plan.against_wall("sofa", workshop.sofa(1.5))
+    sofa = plan.against_wall("sofa", workshop.sofa(), sofa_sides, off=plan.draws.choice((0.0, 0.0, 0.08))) or plan.against_wall(
+        "sofa", workshop.sofa(1.5), tries=MAIN_TRIES
+    )
     if sofa:
         before_sofa(plan, workshop, *sofa)
     if plan.inner.area > 15:
@@ -705,8 +710,8 @@ def furnish_kitchen(plan, workshop):
             "refrigerator", fridge, side, round(along - 0.62, 3)
         ) or plan.against_wall("refrigerator", fridge, corner=True)
     table = workshop.dining_table(1.3) if plan.draws.chance(0.6) else workshop.round_table()
-    plan.in_the_open("table", table, gap=0.35) or plan.against_wall("table", table)
-    extras(plan, workshop, ("cupboard", "shelf", "bin", "plant"), 2)
+    plan.in_the_open("table", table, gap=0.35) or plan.against_wall("table", table, tries=MAIN_TRIES)
+    extras(plan, workshop, ("cupboard", "shelf", "bin", "plant"), 3)
 
 
 def plan_wall_cupboards(plan, workshop, side, start, width):
@@ -726,8 +731,8 @@ def furnish_bathroom(plan, workshop):
     tub = plan.against_wall("bathtub", workshop.bathtub(), corner=True) if plan.draws.chance(0.6) else None
     if not tub:
         plan.against_wall("shower", workshop.shower(), corner=True)
-    plan.against_wall("toilet", workshop.toilet(), gap=0.15)
-    basin = plan.against_wall("sink", workshop.washbasin(), gap=0.05)
+    plan.against_wall("toilet", workshop.toilet(), gap=0.15, tries=MAIN_TRIES)
+    basin = plan.against_wall("sink", workshop.washbasin(), gap=0.05, tries=MAIN_TRIES)
     if plan.draws.chance(0.6):
         plan.against_wall("washing machine", workshop.washing_machine())
     if basin and plan.draws.chance(0.7):
@@ -737,7 +742,7 @@ def furnish_bathroom(plan, workshop):
 
 def furnish_office(plan, workshop):
     """A desk with a chair, shelves full of books, an armchair."""
-    plan.against_wall("desk", workshop.desk())
+    plan.against_wall("desk", workshop.desk(), tries=MAIN_TRIES)
     for _ in range(2):
         plan.against_wall("shelf", workshop.shelf(), corner=plan.draws.chance(0.5))
     if plan.draws.chance(0.6):

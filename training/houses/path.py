@@ -57,11 +57,11 @@ def make_path(house, seed, frames=300, camera_height=None):
     height = draws.between(*CAMERA_HEIGHTS) if camera_height is None else camera_height
     pitch = np.radians(draws.between(*CAMERA_TILTS))
     path = plan_walk(house, draws, duration=frames - 1, speed=STEP, turn_rate=TURN, height=height)
-    poses = np.empty((frames, 5), np.float32)
+    poses = np.empty((frames, 5))
     base = path.at(np.arange(frames), STEP, TURN)
     poses[:, :2], poses[:, 2], poses[:, 4] = base[:, :2], height, pitch
-    poses[:, 3] = (base[:, 2] + np.pi) % (2 * np.pi) - np.pi
-    return poses
+    poses[:, 3] = wrapped(base[:, 2])
+    return poses.round(4).astype(np.float32)  # so that no machine's last bit shows
 
 
 def plan_walk(house, draws, duration, speed, turn_rate, height):

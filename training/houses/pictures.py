@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import moderngl
 import numpy as np
 
+from training.configuration import UserError
 from training.houses.materials import PATTERNS, TILE_SIZE, pattern_tiles
 from training.houses.mesh import build_mesh
 from training.houses.visibility import chunks_in_view
@@ -128,7 +129,7 @@ void main() {
 """
 
 
-class GraphicsError(RuntimeError):
+class GraphicsError(UserError):
     """No OpenGL context could be made; the message says what to install."""
 
 

@@ -201,7 +201,7 @@ def window_in(draws, room, name, cell, side, pane):
     longest = end - start - 0.8
     width = min(longest, draws.between(0.6, 0.9) if name == "bathroom" else draws.between(0.9, 2.2))
     low = draws.between(start + 0.4, end - 0.4 - width)
-    bottom = 1.3 if name == "bathroom" else draws.choice((0.4, 0.8, 0.9, 1.0))
+    bottom = 1.3 if name == "bathroom" else draws.choice((0.4, 0.8) if name == "living room" else (0.8, 0.9, 1.0))
     rooms = (room, None) if side in ("east", "north") else (None, room)
     return Opening("window", "x" if along_y else "y", at, low, round(low + width, 3), bottom, 2.15, rooms, pane)
 
