@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Runs the tests, part by part, and sums up: test/run.sh [lint] [pytest] [rostest]; all three where none is named.
+# A part that fails stops none of the others; the status is 0 only if all passed. Needs ./install.sh; `make test` runs both.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+source ./env.sh || exit 1
+
+export ROS_HOME="$PWD/out/test/ros"  # logs and results of rostest: not in the home folder
+rm -rf "$ROS_HOME"
+results=()
+failures=0
+
+# part NAME COMMAND...: runs it, at most 30 minutes, and notes how it went.
+part() {
+    local name="$1" begun=$SECONDS result=passed
+    shift
+    echo "---- $name: $*"
+    if ! timeout --kill-after=10 1800 "$@"; then
+        result=FAILED
+        failures=$((failures + 1))
+    fi
+    results+=("$(printf '%-8s %4d s  %s' "$result" $((SECONDS - begun)) "$name")")
+}
+
+for group in "${@:-lint pytest rostest}"; do
+    case "$group" in
+    lint)
+        part ruff ruff check .
+        part catkin_lint catkin_lint --offline --strict .
+        ;;
+    pytest)
+        part pytest pytest
+        ;;
+    rostest)
+        for file in test/node/*.test; do
+            part "rostest $file" rostest --package-dir "$PWD" "$file"
+        done
+        ;;
+    *)
+        echo "test/run.sh: no part '$group': lint, pytest or rostest" >&2
+        exit 1
+        ;;
+    esac
+done
+
+echo "---- summary"
+printf '%s\n' "${results[@]}"
+if [ "$failures" -gt 0 ]; then
+    echo "$failures of ${#results[@]} parts failed" >&2
+    exit 1
+fi
