@@ -46,7 +46,7 @@ class NodeParameters:
     join_tolerance: float = _at_least(0.0, 0.02)
     silence_warning: float = _at_least(0.1, 5.0)
     # Outputs
-    predict_rate: float = _at_least(0.0, 2.0)
+    predict_rate: float = _at_least(0.0, 1.0)
     prediction_samples: int = _at_least(1, 4)
     service_timeout: float = _at_least(0.1, 5.0)
 

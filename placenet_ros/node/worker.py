@@ -10,6 +10,7 @@ import time
 from typing import Any, Callable
 
 from placenet_ros.node.inbox import Inbox, PosedImage
+from placenet_ros.node.request import Request
 
 IDLE_SECONDS = 0.5  # longest sleep, while nothing asks for anything
 
@@ -55,8 +56,9 @@ class Worker(threading.Thread):
             tasks.follow_episode()
             if isinstance(item, PosedImage):
                 tasks.observe(item)
-            elif item is not None:
+            elif isinstance(item, Request):
                 item.run(tasks)
-            if self._predict_period and time.monotonic() >= predicts_at:
+            # Never two predictions in a row: an image that came during the first goes before the second.
+            if self._predict_period and time.monotonic() >= predicts_at and not isinstance(item, Request):
                 tasks.predict_current()
                 predicts_at = time.monotonic() + self._predict_period

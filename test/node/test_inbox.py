@@ -1,0 +1,187 @@
+"""What the worker gets of what the callbacks received."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from placenet_ros.node.drops import DropCounter
+from placenet_ros.node.episodes import EpisodeWatch
+from placenet_ros.node.inbox import MAX_REQUESTS, Inbox, PosedImage
+from placenet_ros.node.odometry import OdometrySample
+from placenet_ros.node.request import Request, RequestError
+from placenet_ros.node.rigid_pose import RigidPose
+
+SECOND = 1_000_000_000
+WAIT = 0.15
+
+
+class Stamp(int):
+    def to_nsec(self):
+        return int(self)
+
+
+def picture(seconds, name=""):
+    return SimpleNamespace(header=SimpleNamespace(stamp=Stamp(round(seconds * SECOND))), name=name)
+
+
+def odometry(seconds, x=0.0, frame_id="odom"):
+    return OdometrySample(round(seconds * SECOND), RigidPose.checked((x, 0, 0), (0, 0, 0, 1)), frame_id, "base", ())
+
+
+@pytest.fixture
+def drops():
+    return DropCounter(lambda line: None)
+
+
+@pytest.fixture
+def inbox(drops):
+    return Inbox(2.0, WAIT, 1.0, 0.02, EpisodeWatch(True), drops)
+
+
+def drive(inbox, start, end):
+    for tenth in range(round(start * 10), round(end * 10) + 1):
+        inbox.put_odometry(odometry(tenth / 10, x=tenth / 100))
+
+
+def test_newest_image_wins(inbox):
+    drive(inbox, 10.0, 11.0)
+    for seconds in (10.1, 10.2, 10.3):
+        inbox.put_image(picture(seconds))
+    found = inbox.take(0.0)
+    assert found.image.header.stamp == 10.3 * SECOND
+    assert found.odometry.pose.position[0] == pytest.approx(1.03)
+    assert (inbox.images_received, inbox.images_superseded) == (3, 2)
+    assert inbox.take(0.0) is None
+
+
+def test_image_waits_for_odometry_while_newer_images_come(inbox):
+    drive(inbox, 9.0, 10.0)
+    inbox.put_image(picture(10.05))
+    assert inbox.take(0.0) is None
+    inbox.put_image(picture(10.08))
+    inbox.put_odometry(odometry(10.06))
+    assert inbox.take(0.0).image.header.stamp == 10.05 * SECOND
+    assert inbox.take(0.0) is None
+    inbox.put_odometry(odometry(10.1))
+    assert inbox.take(0.0).image.header.stamp == 10.08 * SECOND
+
+
+def test_image_without_odometry_is_dropped_and_counted_and_the_next_is_served(inbox, drops):
+    inbox.put_image(picture(10.0))
+    assert inbox.take(2 * WAIT) is None
+    assert drops.counts() == {"no odometry": 1}
+    drive(inbox, 10.0, 11.0)
+    inbox.put_image(picture(10.5))
+    assert isinstance(inbox.take(0.0), PosedImage)
+
+
+def test_image_older_than_all_odometry_is_dropped_at_once(inbox, drops):
+    drive(inbox, 10.0, 11.0)
+    inbox.put_image(picture(9.0))
+    assert inbox.take(0.0) is None
+    assert drops.counts() == {"late": 1}
+
+
+def test_companions_are_joined_by_exact_or_near_stamp(inbox):
+    drive(inbox, 10.0, 11.0)
+    for name in ("depth", "objects"):
+        inbox.expect_companion(name, lambda: True)
+    for seconds in (10.48, 10.515, 10.6):
+        inbox.put_companion("depth", picture(seconds))
+    inbox.put_companion("objects", picture(10.7))  # too far off, and it is past
+    inbox.put_image(picture(10.5))
+    found = inbox.take(0.0).companions
+    assert found["depth"].header.stamp == 10.515 * SECOND
+    assert "objects" not in found
+
+
+def test_image_waits_a_moment_for_its_depth_and_then_goes_without(inbox):
+    drive(inbox, 10.0, 12.0)
+    inbox.expect_companion("depth", lambda: True)
+    inbox.put_image(picture(10.5))
+    assert inbox.take(0.0) is None
+    inbox.put_companion("depth", picture(10.5))
+    assert "depth" in inbox.take(0.0).companions
+    inbox.put_image(picture(10.6))
+    begun = time.monotonic()
+    assert inbox.take(2 * WAIT).companions == {}
+    assert time.monotonic() - begun >= WAIT * 0.9
+
+
+def test_image_does_not_wait_for_depth_that_nobody_publishes(inbox):
+    drive(inbox, 10.0, 12.0)
+    inbox.put_image(picture(10.5))
+    assert inbox.take(0.0).companions == {}
+
+
+def test_requests_are_served_between_images(inbox):
+    drive(inbox, 10.0, 11.0)
+    for _ in range(2):
+        inbox.put_request(Request(lambda tasks: None))
+    order = []
+    for number in range(4):
+        inbox.put_image(picture(10.1 + number / 10))
+        order.append(type(inbox.take(0.0)))
+    assert order == [PosedImage, Request, PosedImage, Request]
+
+
+def test_too_many_requests_refuse_the_oldest(inbox, drops):
+    requests = [Request(lambda tasks: None) for _ in range(MAX_REQUESTS + 1)]
+    for request in requests:
+        inbox.put_request(request)
+    with pytest.raises(RequestError, match="gave way"):
+        requests[0].wait(0.0)
+    assert drops.counts() == {"queries refused": 1}
+    assert inbox.take(0.0) is requests[1]
+
+
+def test_request_that_nobody_waits_for_is_not_run():
+    ran = []
+    request = Request(ran.append)
+    with pytest.raises(RequestError, match="no answer within 0 s"):
+        request.wait(0.0)
+    request.run("tasks")
+    assert not ran
+
+
+def test_request_gives_its_answer():
+    request = Request(lambda tasks: tasks + 1)
+    request.run(41)
+    assert request.wait(0.0) == 42
+
+
+def test_jump_back_in_time_forgets_what_was_held_and_tells_the_new_episode(inbox):
+    drive(inbox, 20.0, 21.0)
+    inbox.put_image(picture(21.05))
+    assert inbox.take(0.0) is None  # waits for odometry
+    drive(inbox, 10.0, 11.0)
+    inbox.put_image(picture(10.5))
+    found = inbox.take(0.0)
+    assert (found.image.header.stamp, found.episode) == (10.5 * SECOND, 2)
+
+
+def test_odometry_from_before_an_image_jump_does_not_place_the_image(inbox):
+    drive(inbox, 20.0, 21.0)
+    inbox.put_image(picture(20.5))
+    assert inbox.take(0.0).episode == 1
+    inbox.put_image(picture(10.5))  # the images jump first ...
+    inbox.put_odometry(odometry(21.1))  # ... an old message is still on its way ...
+    drive(inbox, 10.0, 11.0)  # ... and then odometry jumps
+    found = inbox.take(0.0)
+    assert (found.odometry.pose.position[0], found.episode) == (pytest.approx(1.05), 2)
+
+
+@pytest.mark.parametrize("restarted", [odometry(11.1, x=50.0), odometry(11.1, x=0.1, frame_id="map")])
+def test_odometry_that_restarts_begins_an_episode(inbox, restarted):
+    drive(inbox, 10.0, 11.0)
+    inbox.put_odometry(restarted)
+    inbox.put_image(picture(11.1))
+    assert inbox.take(0.0).episode == 2
+
+
+def test_closed_inbox_lets_the_worker_go(inbox):
+    inbox.close()
+    begun = time.monotonic()
+    assert inbox.take(60.0) is None
+    assert time.monotonic() - begun < 30.0
