@@ -97,6 +97,13 @@ class CoreState(NamedTuple):
     cell: Tensor  # the hidden state that the last layer left
 
 
+class PublishedScene(NamedTuple):
+    """All that the layers take from b scenes."""
+
+    total: Tensor  # b c g g: the scene representation of the first layer
+    update: Tensor  # b 1 g g: what attention adds to it, in every channel, after each layer
+
+
 class ConvLSTM(nn.Module):
     """Convolutional LSTM, kernel 5; gates in the order input, forget, output, candidate."""
 
@@ -184,6 +191,20 @@ class PublishedPlaceNet(nn.Module):
         mean, kl = self._paint(images, viewpoints, query, target, sigma, generator)
         return Reconstruction(mean[:, None], kl[:, None])
 
+    def encode(self, images: Tensor, viewpoints: Tensor, sigma: float = FINAL_SIGMA) -> PublishedScene:
+        """What the query has no part in. `predict` and `reconstruct` do it again for each call."""
+        features_bmcgg = self._features(images[:, 0], viewpoints)
+        total = features_bmcgg.sum(dim=1)
+        update = torch.zeros_like(total[:, :1])
+        for modality in self.config.attention:
+            with torch.no_grad():
+                attended_bmcgg = features_bmcgg if modality == "r" else self._features(
+                    images[:, MODALITIES.index(modality)], viewpoints)
+                pooled_bmc = attended_bmcgg.mean(dim=(3, 4))
+            values_bc = getattr(self, f"a_v_{modality}")(pooled_bmc).sum(dim=1)
+            update = update + self._gamma(modality, sigma) * values_bc.view_as(update)
+        return PublishedScene(total, update)
+
     @torch.no_grad()
     def predict(self, images: Tensor, viewpoints: Tensor, query: Tensor, sigma: float = FINAL_SIGMA,
                 generator: torch.Generator | None = None) -> Tensor:
@@ -201,7 +222,7 @@ class PublishedPlaceNet(nn.Module):
         """Means of the views (b, 3, s, s) and KL (b, layers); latents from the posterior where a target is given."""
         config = self.config
         self._check(images, viewpoints, query, target)
-        scene, update = self._encode(images, viewpoints, sigma)
+        scene, update = self.encode(images, viewpoints, sigma)
         zeros = scene.new_zeros(len(query), config.hidden_channels, config.grid_size, config.grid_size)
         generation = inference = CoreState(zeros, zeros)
         canvas = scene.new_zeros(len(query), config.hidden_channels, config.image_size, config.image_size)
@@ -217,20 +238,6 @@ class PublishedPlaceNet(nn.Module):
             canvas, generation = generation_core(query, scene, mean + std * noise, canvas, generation)
             scene = scene + update
         return self.eta_g(canvas), torch.stack(kl, dim=1) if kl else canvas.new_zeros(len(query), config.layers)
-
-    def _encode(self, images: Tensor, viewpoints: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-        """The scene representation for the first layer (b, c, g, g), and what each layer adds to it (b, 1, g, g)."""
-        features_bmcgg = self._features(images[:, 0], viewpoints)
-        scene = features_bmcgg.sum(dim=1)
-        update = torch.zeros_like(scene[:, :1])
-        for modality in self.config.attention:
-            with torch.no_grad():
-                attended_bmcgg = features_bmcgg if modality == "r" else self._features(
-                    images[:, MODALITIES.index(modality)], viewpoints)
-                pooled_bmc = attended_bmcgg.mean(dim=(3, 4))
-            values_bc = getattr(self, f"a_v_{modality}")(pooled_bmc).sum(dim=1)
-            update = update + self._gamma(modality, sigma) * values_bc.view_as(update)
-        return scene, update
 
     def _features(self, pictures_bm3ss: Tensor, viewpoints: Tensor) -> Tensor:
         appearance = self.phi.appearance(pictures_bm3ss.flatten(0, 1))
@@ -310,14 +317,14 @@ def _read_checkpoint(path: Path) -> Any:
     except Exception as error:  # what damaged bytes make an unpickler raise is not documented
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused:
-            raise WeightsError(f"{path}: refused, it holds a '{refused.group(1)}', which could run code; save the "
+            raise WeightsError(f"{path}: refused, it holds {refused.group(1)!r}, which could run code; save the "
                                "state_dict alone") from error
         raise WeightsError(f"{path}: damaged, or not a file that torch.save wrote ({type(error).__name__}); fetch it "
                            "again") from error
 
 
 def _check_sums(path: Path) -> None:
-    """torch.load itself does not notice a changed byte among the weights."""
+    """Checksums: torch.load itself does not notice a changed byte among the weights."""
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged is not None:
