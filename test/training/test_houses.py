@@ -60,9 +60,13 @@ def test_rooms_tile_the_house_and_have_the_furniture_of_their_kind():
         house = make_house(seed)
         assert 4 <= len(house.rooms) <= 7
         assert sum(room.cell.area for room in house.rooms) == pytest.approx(house.bounds.area)
-        standing = [[p.name for p in house.pieces if p.room == index and p.bottom == 0] for index in range(len(house.rooms))]
+        standing = [
+            [p.name for p in house.pieces if p.room == index and p.bottom == 0] for index in range(len(house.rooms))
+        ]
         furnished.append(sum(len(names) >= 3 for names in standing))
-        complete += [expected[r.name] in names for r, names in zip(house.rooms, standing) if r.name in expected]
+        complete += [
+            expected[r.name] in names for r, names in zip(house.rooms, standing, strict=True) if r.name in expected
+        ]
     assert min(furnished) >= 3
     assert np.mean(complete) > 0.95  # a small room can be too full of doors and windows
 
@@ -74,10 +78,17 @@ def test_furniture_stays_in_its_room_and_apart():
             r, inner = piece.footprint, house.rooms[piece.room].inner
             assert inner.x0 <= r.x0 and inner.y0 <= r.y0 and r.x1 <= inner.x1 and r.y1 <= inner.y1, (seed, piece.name)
             for part in piece.parts:
-                assert box(r.x0, r.y0, r.x1, r.y1).buffer(1e-6).covers(box(*part.low[:2], *part.high[:2])), (seed, piece.name)
+                assert box(r.x0, r.y0, r.x1, r.y1).buffer(1e-6).covers(box(*part.low[:2], *part.high[:2])), (
+                    seed,
+                    piece.name,
+                )
             for other in house.pieces[number + 1 :]:
                 if piece.room == other.room and "carpet" not in (piece.name, other.name):
-                    assert not any(intersect(p, q) for p in piece.parts for q in other.parts), (seed, piece.name, other.name)
+                    assert not any(intersect(p, q) for p in piece.parts for q in other.parts), (
+                        seed,
+                        piece.name,
+                        other.name,
+                    )
 
 
 def intersect(part, other):
@@ -163,7 +174,10 @@ def test_depth_and_classes_are_those_of_rays_through_the_pixels_centres():
             for frame, pose in enumerate(poses.astype(float)):
                 rows, columns = rng.integers(0, size, (2, 60))
                 corners = [(0.5, 0.5), (-0.2, -0.2), (-0.2, 1.2), (1.2, -0.2), (1.2, 1.2)]  # away from edges: one plane
-                hits = [cast(mesh, pose[:3], pixel_rays(pose, rows + v, columns + u, size, field_of_view)) for v, u in corners]
+                hits = [
+                    cast(mesh, pose[:3], pixel_rays(pose, rows + v, columns + u, size, field_of_view))
+                    for v, u in corners
+                ]
                 flat = np.all([np.abs(hit[2] - hits[0][2]).max(axis=1) < 1e-4 for hit in hits], axis=0)
                 flat &= np.all([hit[1] == hits[0][1] for hit in hits], axis=0)
                 depth_errors.append((pictures.depth[frame, rows, columns] - hits[0][0])[flat])
@@ -173,6 +187,11 @@ def test_depth_and_classes_are_those_of_rays_through_the_pixels_centres():
     assert len(depth_errors) > 0.6 * cast_pixels
     assert np.mean(depth_errors < 0.01) >= 0.99
     assert np.mean(class_matches) >= 0.99
+
+
+def all_chunks(house, chunk_rooms, chunk_areas, poses, *_):
+    """In place of `visibility.chunks_in_view`: everything is drawn."""
+    return np.ones((len(poses), len(chunk_rooms)), bool)
 
 
 def test_what_is_left_undrawn_is_not_in_view(monkeypatch):
@@ -188,7 +207,7 @@ def test_what_is_left_undrawn_is_not_in_view(monkeypatch):
             camera.load(house)
             pictures = camera.take(poses)
             with monkeypatch.context() as patch:
-                patch.setattr(pictures_module, "chunks_in_view", lambda house, rooms, *_: np.ones((len(poses), len(rooms)), bool))
+                patch.setattr(pictures_module, "chunks_in_view", all_chunks)
                 everything = camera.take(poses)
             assert np.array_equal(pictures.objects, everything.objects)
             assert np.array_equal(pictures.depth, everything.depth)
@@ -206,7 +225,7 @@ def test_several_processes_make_the_trajectories_of_one_in_the_order_of_the_seed
     alone = list(make_trajectories([7, 3, 5], processes=1, frames=6))
     together = list(make_trajectories([7, 3, 5], processes=2, frames=6))
     assert [trajectory.house_seed for trajectory in together] == [7, 3, 5]
-    for one, other in zip(alone, together):
+    for one, other in zip(alone, together, strict=True):
         assert one.rgb.shape == (6, 64, 64, 3) and one.depth.dtype == np.uint16 and one.poses.dtype == np.float32
         for field in ("rgb", "depth", "objects", "poses"):
             assert np.array_equal(getattr(one, field), getattr(other, field)), field

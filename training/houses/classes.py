@@ -1,6 +1,7 @@
 """Names of the object classes in made houses.
 
-The index of a name is its class id in the object pictures (uint8). Ids are part of the data's format: append, never reorder.
+The index of a name is its class id in the object pictures (uint8). Ids are part of the data's format: append, never
+reorder.
 Colours for ids are the model's business (`placenet_ros.model.modalities.class_colours`).
 """
 

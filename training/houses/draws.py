@@ -1,7 +1,7 @@
 """Random draws that are the same on every machine.
 
-Everything that a seed decides about a house or a path comes through `Draws`. It uses only the raw double of PCG64, whose
-stream numpy guarantees, and plain arithmetic on it, so that a numpy release cannot change a house.
+Everything that a seed decides about a house or a path comes through `Draws`. It uses only the raw double of PCG64,
+whose stream numpy guarantees, and plain arithmetic on it, so that a numpy release cannot change a house.
 """
 
 import numpy as np

@@ -6,9 +6,8 @@ box, a cylinder or an ellipsoid in an axis-aligned box. How a house comes about 
 """
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
-Vector = Tuple[float, float, float]
+Vector = tuple[float, float, float]
 
 SIDES = ("west", "east", "south", "north")  # of a room: at low x, high x, low y, high y
 OPPOSITE = {"west": "east", "east": "west", "south": "north", "north": "south"}
@@ -46,7 +45,10 @@ class Rectangle:
     def grown(self, margin):
         """The rectangle with every side moved outwards by `margin` (inwards if negative)."""
         return Rectangle(
-            round(self.x0 - margin, 3), round(self.y0 - margin, 3), round(self.x1 + margin, 3), round(self.y1 + margin, 3)
+            round(self.x0 - margin, 3),
+            round(self.y0 - margin, 3),
+            round(self.x1 + margin, 3),
+            round(self.y1 + margin, 3),
         )
 
     def overlaps(self, other):
@@ -67,14 +69,14 @@ class Material:
     """
 
     pattern: str
-    colours: Tuple[Vector, Vector, Vector]
+    colours: tuple[Vector, Vector, Vector]
     scale: float = 1.0
     emission: float = 0.0
 
 
 @dataclass(frozen=True)
 class Part:
-    """A solid within the box from `low` to `high`: `box`, `cylinder` (upright, its top `taper` times as wide) or `ball`.
+    """A solid within the box from `low` to `high`: `box`, `ball` or upright `cylinder` (its top `taper` times as wide).
 
     material is an index into `House.materials`.
     """
@@ -100,7 +102,7 @@ class Piece:
     footprint: Rectangle
     bottom: float
     top: float
-    parts: Tuple[Part, ...]
+    parts: tuple[Part, ...]
 
     def stands_between(self, low, high):
         """Whether anything of it is between two heights above the floor, metres."""
@@ -121,7 +123,7 @@ class Opening:
     end: float
     bottom: float
     top: float
-    rooms: Tuple[Optional[int], Optional[int]]
+    rooms: tuple[int | None, int | None]
     material: int
 
     @property
@@ -156,7 +158,7 @@ class Room:
     cell: Rectangle
     inner: Rectangle
     ceiling: float
-    wall_materials: Tuple[int, int, int, int]
+    wall_materials: tuple[int, int, int, int]
     floor_material: int
     ceiling_material: int
     skirting_material: int
@@ -170,11 +172,11 @@ class House:
 
     seed: int
     bounds: Rectangle
-    rooms: Tuple[Room, ...]
-    openings: Tuple[Opening, ...]
-    walls: Tuple[Rectangle, ...]
-    pieces: Tuple[Piece, ...]
-    materials: Tuple[Material, ...]
+    rooms: tuple[Room, ...]
+    openings: tuple[Opening, ...]
+    walls: tuple[Rectangle, ...]
+    pieces: tuple[Piece, ...]
+    materials: tuple[Material, ...]
 
     @property
     def doors(self):

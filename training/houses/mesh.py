@@ -1,7 +1,7 @@
 """The triangles of a house: what `plan` describes as rooms and parts, as arrays for the graphics card.
 
-Triangles come in chunks (a piece, a wall, a floor with its ceiling), so that a camera draws only those that it can see. Faces look inwards on walls,
-outwards on furniture, and are wound counter-clockwise seen from their front.
+Triangles come in chunks (a piece, a wall, a floor with its ceiling), so that a camera draws only those that it can see.
+Faces look inwards on walls, outwards on furniture, and are wound counter-clockwise seen from their front.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from training.houses.classes import CLASS_IDS
 from training.houses.house import OPPOSITE, SIDES
-from training.houses.materials import PATTERNS
+from training.houses.patterns import PATTERNS
 from training.houses.plan import HALF_WALL
 
 VERTEX = np.dtype(
@@ -139,7 +139,7 @@ class MeshBuilder:
         starts = len(quads) + np.cumsum([0] + [len(vertices) for vertices, _ in self.solids])
         vertices = np.concatenate([quads, *(vertices for vertices, _ in self.solids)])
         quad_indices = (np.arange(len(self.faces))[:, None] * 4 + QUAD).reshape(-1)
-        solid_indices = [indices + start for (_, indices), start in zip(self.solids, starts)]
+        solid_indices = [indices + start for (_, indices), start in zip(self.solids, starts, strict=False)]
         indices = np.concatenate([quad_indices, *solid_indices])
         sizes = [len(indices) for _, indices in self.solids]
         chunks = np.concatenate([np.repeat(self.face_chunks, 6), np.repeat(np.array(self.solid_chunks, int), sizes)])
@@ -226,7 +226,7 @@ class MeshBuilder:
         self.begin_chunk(index)
         self.face("up", (r.x0, r.y0, 0.0), (r.x1, r.y1, 0.0), room.floor_material, CLASS_IDS["floor"])
         self.face("down", (r.x0, r.y0, top), (r.x1, r.y1, top), room.ceiling_material, CLASS_IDS["ceiling"])
-        for side, material in zip(SIDES, room.wall_materials):
+        for side, material in zip(SIDES, room.wall_materials, strict=True):
             openings = [o for o in self.house.openings if index in o.rooms and o.side_of(index) == side]
             self.begin_chunk(index)
             self.wall(room, side, material, sorted(openings, key=lambda opening: opening.start))
@@ -276,7 +276,9 @@ class MeshBuilder:
         low, high = on_side(inner, side, opening.start, opening.end, depth, 0.0)
         low, high = (*low, opening.bottom), (*high, opening.top)
         facing = ("south", "north") if side in ("west", "east") else ("west", "east")
-        for face, at in zip(facing, (high, low)):  # the inside of the hole: the faces of a box turned inside out
+        for face, at in zip(
+            facing, (high, low), strict=True
+        ):  # the inside of the hole: the faces of a box turned inside out
             axis = 1 if side in ("west", "east") else 0
             pinned_low = tuple(at[axis] if i == axis else low[i] for i in range(3))
             pinned_high = tuple(at[axis] if i == axis else high[i] for i in range(3))
@@ -305,7 +307,7 @@ class MeshBuilder:
 
 
 def on_side(inner, side, start, end, near, far):
-    """((x0, y0), (x1, y1)) of what lies from start to end along a side, between `near` and `far` metres off the wall."""
+    """((x0, y0), (x1, y1)) of what lies from start to end along a side, `near` to `far` metres off the wall."""
     if side == "west":
         return (inner.x0 + near, start), (inner.x0 + far, end)
     if side == "east":
@@ -329,7 +331,7 @@ def build_mesh(house):
 def material_table(house):
     """The materials as numbers, see `Mesh`."""
     table = np.zeros((len(house.materials), 3, 4), "<f4")
-    for row, material in zip(table, house.materials):
+    for row, material in zip(table, house.materials, strict=True):
         row[:, :3] = np.array(material.colours) ** 2.2  # sRGB to linear, near enough
         row[0, 3] = PATTERNS.index(material.pattern)
         row[1, 3] = material.emission
@@ -339,7 +341,7 @@ def material_table(house):
 def room_table(house):
     """The rooms' lights and corners as numbers, see `Mesh`."""
     table = np.zeros((len(house.rooms), 4, 4), "<f4")
-    for row, room in zip(table, house.rooms):
+    for row, room in zip(table, house.rooms, strict=True):
         row[0, :3], row[1, :3] = room.light.position, room.light.colour
         row[0, 3] = room.daylight
         row[2, :3], row[3, :3] = (room.inner.x0, room.inner.y0, 0.0), (room.inner.x1, room.inner.y1, room.ceiling)

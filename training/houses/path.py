@@ -50,8 +50,8 @@ class Path:
 def make_path(house, seed, frames=300, camera_height=None):
     """Camera poses on a walk through a house, float32 (frames, 5): x, y, z in metres, yaw and pitch in radians.
 
-    At most 20 cm and 15 degrees from frame to frame. Height (0.4 to 1.2 m, unless given) and pitch (-15 to 5 degrees) are
-    drawn for the path and stay.
+    At most 20 cm and 15 degrees from frame to frame. Height (0.4 to 1.2 m, unless given) and pitch (-15 to 5 degrees)
+    are drawn for the path and stay.
     """
     draws = Draws(PATH_DRAWS, seed)
     height = draws.between(*CAMERA_HEIGHTS) if camera_height is None else camera_height
@@ -101,7 +101,7 @@ def room_order(house, draws):
 
 
 def obstacles(house, height=ROBOT_HEIGHT):
-    """Rectangles (n, 4: x0, y0, x1, y1) that block a robot of this height: walls, and furniture that is not just carpet."""
+    """Rectangles (n, 4: x0, y0, x1, y1) that block a robot of this height: walls, and furniture other than carpets."""
     pieces = [piece.footprint for piece in house.pieces if piece.stands_between(CARPET_HEIGHT, height)]
     return np.array([(r.x0, r.y0, r.x1, r.y1) for r in [*house.walls, *pieces]])
 

@@ -1,7 +1,7 @@
 """Pictures of a house from given poses: colour, metric depth and object classes in one pass on the graphics card.
 
-Runs without a display (OpenGL on EGL), on a graphics card or in software (Mesa). Colour is antialiased by four samples for
-each pixel; depth and class are those of one sample, never mixed. Needs OpenGL 3.3.
+Runs without a display (OpenGL on EGL), on a graphics card or in software (Mesa). Colour is antialiased by four samples
+for each pixel; depth and class are those of one sample, never mixed. Needs OpenGL 3.3.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import moderngl
 import numpy as np
 
 from training.configuration import UserError
-from training.houses.materials import PATTERNS, TILE_SIZE, pattern_tiles
 from training.houses.mesh import build_mesh
+from training.houses.patterns import PATTERNS, TILE_SIZE, pattern_tiles
 from training.houses.visibility import chunks_in_view
 
 NEAR, FAR = 0.02, 60.0  # metres
@@ -122,7 +122,8 @@ layout(location = 1) out float depth;
 void main() {
     ivec2 pixel = ivec2(gl_FragCoord.xy);
     vec4 first = texelFetch(colours, pixel, 0);
-    vec3 sum = first.rgb + texelFetch(colours, pixel, 1).rgb + texelFetch(colours, pixel, 2).rgb + texelFetch(colours, pixel, 3).rgb;
+    vec3 sum = first.rgb;
+    for (int sampled = 1; sampled < 4; sampled++) sum += texelFetch(colours, pixel, sampled).rgb;
     colour_and_class = vec4(sum * 0.25, first.a);
     depth = texelFetch(depths, pixel, 0).r;
 }
@@ -154,7 +155,9 @@ class HousePictures:
 
     def __init__(self, width, height, horizontal_field_of_view_degrees):
         if not 0 < horizontal_field_of_view_degrees < 180:
-            raise ValueError(f"field of view must be within 0 and 180 degrees, found {horizontal_field_of_view_degrees}")
+            raise ValueError(
+                f"field of view must be within 0 and 180 degrees, found {horizontal_field_of_view_degrees}"
+            )
         self.width, self.height = width, height
         self.tangent_x = float(np.tan(np.radians(horizontal_field_of_view_degrees) / 2))
         self.tangent_y = self.tangent_x * height / width
@@ -176,10 +179,18 @@ class HousePictures:
             self.context.release()
             self.context = None
 
+    @property
+    def renderer(self):
+        """What draws, in its own words: a graphics card, or Mesa's llvmpipe in software."""
+        return self.context.info["GL_RENDERER"]
+
     def _make_targets(self):
         size = (self.columns * self.width, self.rows * self.height)
         context = self.context
-        self._sampled = [context.texture(size, 4, samples=SAMPLES), context.texture(size, 1, samples=SAMPLES, dtype="f4")]
+        self._sampled = [
+            context.texture(size, 4, samples=SAMPLES),
+            context.texture(size, 1, samples=SAMPLES, dtype="f4"),
+        ]
         self._canvas = context.framebuffer(self._sampled, context.depth_renderbuffer(size, samples=SAMPLES))
         self._resolved = context.framebuffer([context.texture(size, 4), context.texture(size, 1, dtype="f4")])
 
@@ -230,7 +241,9 @@ class HousePictures:
             np.empty((frames, self.height, self.width), np.uint8),
         )
         matrices = view_matrices(poses, self.tangent_x, self.tangent_y)
-        seen = chunks_in_view(self._house, self._mesh.chunk_rooms, self._mesh.chunk_areas, poses, self.tangent_x, self.tangent_y)
+        seen = chunks_in_view(
+            self._house, self._mesh.chunk_rooms, self._mesh.chunk_areas, poses, self.tangent_x, self.tangent_y
+        )
         batch = self.columns * self.rows
         for first in range(0, frames, batch):
             part = slice(first, min(first + batch, frames))
@@ -250,7 +263,7 @@ class HousePictures:
         context.front_face = "cw"  # pictures are drawn upside down, so that their first row is read first
         for unit, texture in enumerate((self._tiles, self._materials, self._rooms, self._floor_light)):
             texture.use(unit)
-        for tile, (matrix, first, end) in enumerate(zip(matrices, [0, *ends], ends)):
+        for tile, (matrix, first, end) in enumerate(zip(matrices, [0, *ends[:-1]], ends, strict=True)):
             row, column = divmod(tile, self.columns)
             context.viewport = (column * self.width, row * self.height, self.width, self.height)
             view.write(matrix)
@@ -284,7 +297,7 @@ def create_context():
 
 
 def gathered(mesh, seen):
-    """The vertex indices to draw for frames that see the given chunks, bool (f, c), and where each frame's end (a list)."""
+    """The vertex indices to draw for frames that see these chunks, bool (f, c), and where each frame's end (a list)."""
     frame, chunk = np.nonzero(seen)
     first, count = mesh.chunk_ranges[chunk].T
     end = np.cumsum(count)

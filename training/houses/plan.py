@@ -1,10 +1,10 @@
 """Plans of houses from a seed: rooms of named types, doors, windows, walls, colours and lights.
 
-`make_house` gives the same house on every machine. Furniture is `furniture`'s business; paths and pictures come after.
+`make_house` gives the same house on every machine. Furniture is `furnish`'s business; paths and pictures come after.
 """
 
 from training.houses.draws import Draws
-from training.houses.furniture import furnish
+from training.houses.furnish import furnish
 from training.houses.house import SIDES, House, Light, Opening, Rectangle, Room
 from training.houses.materials import (
     FRONTS,
@@ -53,7 +53,7 @@ def build_house(seed, draws, cells, names, doors):
     surfaces = HouseSurfaces(draws, materials, wood)
     rooms = tuple(
         Room(name, cell, cell.grown(-HALF_WALL), ceiling, **surfaces.draw(name), **draw_light(draws, cell, ceiling))
-        for name, cell in zip(names, cells)
+        for name, cell in zip(names, cells, strict=True)
     )
     kitchen_front = tint(draws, draws.choice(FRONTS))
     pieces = []
@@ -81,7 +81,11 @@ def draw_rooms(draws):
 def corridor_cells(draws):
     """A corridor along x (the first cell) with two or three rooms on each side of it."""
     width = draws.between(8.0, 11.5, digits=1)
-    below, corridor, above = draws.between(3.0, 4.4, digits=1), draws.between(1.5, 1.9, digits=1), draws.between(3.0, 4.4, digits=1)
+    below, corridor, above = (
+        draws.between(3.0, 4.4, digits=1),
+        draws.between(1.5, 1.9, digits=1),
+        draws.between(3.0, 4.4, digits=1),
+    )
     y1, y2, y3 = below, round(below + corridor, 1), round(below + corridor + above, 1)
     cells = [Rectangle(0.0, y1, width, y2)]
     for low, high in ((0.0, y1), (y2, y3)):
@@ -98,7 +102,7 @@ def split_length(draws, length, count):
         end = round(end + NARROWEST_ROOM + spare * weight / sum(weights), 1)
         ends.append(end)
     ends.append(length)
-    return list(zip(ends[:-1], ends[1:]))
+    return list(zip(ends[:-1], ends[1:], strict=True))
 
 
 def split_cells(draws):
@@ -119,14 +123,14 @@ def split_cells(draws):
 
 
 def name_rooms(draws, cells, with_corridor):
-    """Names for the cells: the largest is the living room, the smallest the bathroom, the first a corridor if there is one."""
+    """Names for the cells: the largest is the living room, the smallest the bathroom, a corridor is the first."""
     names = [""] * len(cells)
     by_size = sorted(range(1 if with_corridor else 0, len(cells)), key=lambda index: (cells[index].area, index))
     if with_corridor:
         names[0] = "corridor"
     names[by_size[0]], names[by_size[-1]] = "bathroom", "living room"
     others = ["kitchen", "bedroom", *draws.shuffled(["office", "bedroom"])]
-    for index, name in zip(draws.shuffled(by_size[1:-1]), others):
+    for index, name in zip(draws.shuffled(by_size[1:-1]), others, strict=False):  # a small house has fewer rooms
         names[index] = name
     return names
 
@@ -148,7 +152,7 @@ def shared_wall(cell, other):
 
 
 def draw_doors(draws, cells, names):
-    """Pairs of rooms with a door between them, such that every room is reachable; None if the plan does not allow it."""
+    """Pairs of rooms with a door between them, so that every room is reachable; None if the plan does not allow it."""
     pairs = []
     for first in range(len(cells)):
         for second in range(first + 1, len(cells)):
@@ -178,13 +182,15 @@ def door_between(draws, cells, pair, material):
 
 def draw_windows(draws, cells, names, materials):
     """Windows in the outer walls: wide ones in rooms one lives in, a small one in the bathroom."""
-    pane = materials.add("outdoors", (0.75, 0.87, 0.98), (0.40, 0.55, 0.35), (0.60, 0.62, 0.50), scale=0.0, emission=1.0)
+    pane = materials.add(
+        "outdoors", (0.75, 0.87, 0.98), (0.40, 0.55, 0.35), (0.60, 0.62, 0.50), scale=0.0, emission=1.0
+    )
     x1, y1 = max(cell.x1 for cell in cells), max(cell.y1 for cell in cells)
     windows = []
-    for index, (name, cell) in enumerate(zip(names, cells)):
+    for index, (name, cell) in enumerate(zip(names, cells, strict=True)):
         outer = [
             side
-            for side, on_edge in zip(SIDES, (cell.x0 == 0.0, cell.x1 == x1, cell.y0 == 0.0, cell.y1 == y1))
+            for side, on_edge in zip(SIDES, (cell.x0 == 0.0, cell.x1 == x1, cell.y0 == 0.0, cell.y1 == y1), strict=True)
             if on_edge
         ]
         for number, side in enumerate(draws.shuffled(outer)):
@@ -216,7 +222,7 @@ def walls_around(index, cell, openings):
         start, end = (cell.y0, cell.y1) if along_y else (cell.x0, cell.x1)
         gaps = sorted((door.start, door.end) for door in doors if door.side_of(index) == side)
         edges = [start - HALF_WALL, *(edge for gap in gaps for edge in gap), end + HALF_WALL]
-        for low, high in zip(edges[::2], edges[1::2]):
+        for low, high in zip(edges[::2], edges[1::2], strict=True):
             low, high, near, far = (round(edge, 3) for edge in (low, high, at - HALF_WALL, at + HALF_WALL))
             walls.append(Rectangle(near, low, far, high) if along_y else Rectangle(low, near, high, far))
     return walls
@@ -226,7 +232,7 @@ def walls_around(index, cell, openings):
 
 
 class HouseSurfaces:
-    """Walls, floors and ceilings of one house: one wood for its dry floors, one tile for its wet ones, a tint for each room."""
+    """Walls, floors and ceilings of one house: one wood for its dry floors, a tint of its own for each room."""
 
     def __init__(self, draws, materials, wood):
         self.draws, self.materials = draws, materials
@@ -244,7 +250,9 @@ class HouseSurfaces:
             wall = self.tiled_wall()
         elif self.draws.chance(0.2):
             pattern = self.draws.choice(("stripes", "dots", "fine stripes"))
-            wall = self.materials.add(pattern, paint, mixed(shaded(paint, 0.9), WHITE, 0.2), scale=self.draws.choice((0.8, 1.2)))
+            wall = self.materials.add(
+                pattern, paint, mixed(shaded(paint, 0.9), WHITE, 0.2), scale=self.draws.choice((0.8, 1.2))
+            )
         else:
             wall = self.materials.add("plaster", paint, scale=2.0)
         walls = [wall] * 4
@@ -294,4 +302,7 @@ def draw_light(draws, cell, ceiling):
     warmth = draws.between(0.0, 1.0)
     strength = draws.between(0.55, 0.95) * min(1.5, max(0.8, cell.area / 12))
     colour = tuple(round(strength * channel, 3) for channel in mixed((1.0, 0.82, 0.60), (0.95, 0.97, 1.0), warmth))
-    return {"light": Light((round(x, 3), round(y, 3), round(ceiling - 0.4, 3)), colour), "daylight": draws.between(0.5, 1.0)}
+    return {
+        "light": Light((round(x, 3), round(y, 3), round(ceiling - 0.4, 3)), colour),
+        "daylight": draws.between(0.5, 1.0),
+    }

@@ -1,7 +1,8 @@
 """What a camera can see of a house, found on the plan: so that little that is hidden has to be drawn.
 
-Walls reach the ceiling, so what no line on the plan reaches, no ray reaches. A camera sees its own room and, through the
-doors in its field of view, further rooms, each within a *wedge*: the directions between two unit vectors, right and left.
+Walls reach the ceiling, so what no line on the plan reaches, no ray reaches. A camera sees its own room and, through
+the doors in its field of view, further rooms, each within a *wedge*: the directions between two unit vectors, right and
+left.
 """
 
 from math import cos, hypot, sin
@@ -36,13 +37,17 @@ def room_wedges(house, poses, tangent_x, tangent_y):
     """
     doors = [[] for _ in house.rooms]
     for door in house.doors:
-        ends = ((door.at, door.start), (door.at, door.end)) if door.axis == "x" else ((door.start, door.at), (door.end, door.at))
+        ends = (
+            ((door.at, door.start), (door.at, door.end))
+            if door.axis == "x"
+            else ((door.start, door.at), (door.end, door.at))
+        )
         low, high = door.rooms
         doors[low].append((high, *ends))
         doors[high].append((low, *ends))
     halves = half_angles(poses[:, 4], tangent_x, tangent_y)
     wedges, all_round = np.full((len(poses), len(house.rooms), 2, 2), np.nan), halves >= WIDEST
-    for frame, ((x, y, _, yaw, _), half) in enumerate(zip(poses.tolist(), halves.tolist())):
+    for frame, ((x, y, _, yaw, _), half) in enumerate(zip(poses.tolist(), halves.tolist(), strict=True)):
         room = house.room_at(x, y)
         if room is None or all_round[frame]:
             all_round[frame] = True
@@ -55,7 +60,7 @@ def room_wedges(house, poses, tangent_x, tangent_y):
 
 
 def half_angles(pitch, tangent_x, tangent_y):
-    """Half of the angle on the plan that a camera with this pitch covers, radians; pi and more where it sees all round."""
+    """Half of the angle on the plan that a camera with this pitch covers, radians; pi and more if it sees all round."""
     pitch = np.abs(pitch)
     ahead = np.cos(pitch) - tangent_y * np.sin(pitch)
     return np.where(ahead > 0.05, np.arctan2(tangent_x, np.maximum(ahead, 0.05)), np.pi) + WIDENING
