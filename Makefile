@@ -23,5 +23,5 @@ lint: setup
 	@test/run.sh lint
 
 clean:
-	rm -rf .venv .ws out install.log .pytest_cache .ruff_cache
+	rm -rf .venv .ws out .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

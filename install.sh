@@ -5,19 +5,19 @@
 #   ./install.sh
 #   TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu ./install.sh     CPU builds of torch: a robot without a GPU
 #
-# Not needed in a catkin workspace of your own: see README.md. What every command prints goes to install.log.
+# Not needed in a catkin workspace of your own: see README.md. What the commands print goes to out/install/.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 root="$PWD"
-log="$root/install.log"
+logs="$root/out/install"
 
 debian_packages=(
-    # rendering without a screen, virtual environments, compiling messages
+    # rendering without a screen, virtual environments, compiling
     libegl1 libegl-mesa0 libgl1-mesa-dri python3-venv g++ make
     # roscore, roslaunch, rostopic; catkin_make; the tests
-    ros-core catkin ros-message-generation python3-rospy python3-rosbag python3-rostest
-    # what the messages are made of
+    ros-core catkin ros-message-generation python3-rospy python3-rosbag librostest-dev python3-rostest
+    # what our messages are made of
     libgeometry-msgs-dev libsensor-msgs-dev libstd-msgs-dev ros-geometry-msgs ros-sensor-msgs ros-std-msgs
     # what the node imports
     python3-cv-bridge python3-diagnostic-updater python3-tf2-ros
@@ -27,7 +27,8 @@ debian_packages=(
 noetic_packages=(
     libegl1 libegl-mesa0 libgl1-mesa-dri python3-venv g++ make
     ros-noetic-ros-base ros-noetic-rostest ros-noetic-cv-bridge ros-noetic-diagnostic-updater ros-noetic-tf2-ros
-    ros-noetic-nav-msgs ros-noetic-sensor-msgs ros-noetic-std-srvs ros-noetic-visualization-msgs
+    ros-noetic-diagnostic-msgs ros-noetic-geometry-msgs ros-noetic-nav-msgs ros-noetic-sensor-msgs ros-noetic-std-srvs
+    ros-noetic-visualization-msgs
 )
 
 say() { echo "install.sh: $*"; }
@@ -37,35 +38,28 @@ stop() {
     exit 1
 }
 
-# step NAME IS_IN_PLACE DO WHAT_TO_TRY: does DO, unless IS_IN_PLACE succeeds.
+# step NAME IS_IN_PLACE DO LOG WHAT_TO_TRY: does DO, with its output in LOG, unless IS_IN_PLACE succeeds.
 step() {
-    local name="$1" is_in_place="$2" do="$3" what_to_try="$4" begun=$SECONDS status
-    if "$is_in_place" 2>>"$log"; then
-        say "$name: in place"
-        return
-    fi
-    say "$name: installing"
-    echo "==== $name, $(date)" >>"$log"
-    local lines_before
-    lines_before=$(wc -l <"$log")
-    set +e  # a subshell of a condition would go on after its first failing command
-    (set -e; "$do") >>"$log" 2>&1 9>&-
+    local name="$1" is_in_place="$2" do="$3" log="$logs/$4" what_to_try="$5" begun=$SECONDS status
+    if "$is_in_place" 2>/dev/null; then return; fi
+    say "$name ..."
+    set +e  # within a condition, the subshell would go on after a command that fails
+    (set -e; "$do") >"$log" 2>&1 9>&-
     status=$?
     set -e
     if [ "$status" -ne 0 ]; then
-        stop "$name: failed after $((SECONDS - begun)) s: $(reason "$lines_before"). $what_to_try, then run $root/install.sh again (full output: $log)"
+        stop "$name: failed after $((SECONDS - begun)) s: $(reason "$log"). $what_to_try, and run $root/install.sh again" \
+            "(all its output: $log)"
     fi
     say "$name: done in $((SECONDS - begun)) s"
 }
 
-# The line of the log, after line $1, that says best what went wrong: the first that begins like an error, else the last.
+# The line of a log that says best what went wrong: the first that begins like an error, else the last.
 reason() {
-    local output
-    output=$(tail -n +"$(($1 + 1))" "$log" | grep -v '^[[:space:]]*$' || true)
-    { grep -m 1 -iE '^(E:|[a-z/_.-]*error)' <<<"$output" || tail -n 1 <<<"$output"; } | cut -c 1-200
+    { grep -m 1 -iE '^\s*(E:|[a-z ._/-]*error\b)' "$1" || grep -v '^\s*$' "$1" | tail -n 1; } | cut -c 1-200
 }
 
-# ---- System packages
+# ---- System packages: those of the array `packages`
 
 missing_packages() {
     dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null |
@@ -74,20 +68,25 @@ missing_packages() {
 
 have_packages() { [ -z "$(missing_packages)" ]; }
 
-install_packages() {
-    local missing as_root=()
-    mapfile -t missing < <(missing_packages)
+apt() {
+    local as_root=()
     if [ "$(id -u)" -ne 0 ]; then
-        if ! command -v sudo; then
-            echo "error: this user is not root and there is no sudo to install: ${missing[*]}"
+        if ! command -v sudo >/dev/null; then
+            echo "error: this user is not root, and there is no sudo, to install $(missing_packages | tr '\n' ' ')"
             return 1
         fi
         as_root=(sudo)
     fi
-    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
-    # One broken source among others does not matter; what cannot be found shows in the next command.
-    "${apt[@]}" update || echo "apt-get update failed; going on with the lists that are there"
-    "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# One unreachable source among others need not matter; a package that cannot be found then stops the next step.
+update_lists() { apt update || echo "going on with the lists that are there"; }
+
+install_packages() {
+    local missing
+    mapfile -t missing < <(missing_packages)
+    apt install -y --no-install-recommends "${missing[@]}"
 }
 
 # ---- Python packages
@@ -122,11 +121,11 @@ have_venv() {
 }
 
 install_venv() {
-    local pip=(.venv/bin/python -m pip --disable-pip-version-check install) files=("${requirements[@]/#/--requirement=}")
+    local pip=(.venv/bin/python -m pip --disable-pip-version-check install)
     # Not usable, or complete once and damaged since: a new one. Otherwise pip adds what is missing.
     if ! venv_is_usable || { [ -f .venv/stamp ] && ! distributions_are_there; }; then
         rm -rf .venv
-        /usr/bin/python3 -m venv --system-site-packages .venv
+        /usr/bin/python3 -m venv .venv
         echo "${TORCH_INDEX_URL:-}" >.venv/torch_index_url
         venv_made_for >.venv/made_for
     fi
@@ -134,31 +133,16 @@ install_venv() {
     if [ -n "${TORCH_INDEX_URL:-}" ]; then
         "${pip[@]}" --index-url "$TORCH_INDEX_URL" 'numpy<2' torch torchvision
     fi
-    "${pip[@]}" "${files[@]}"
-    # Whether numpy is one that cv_bridge is built for shows only when a picture goes through.
-    (
-        use_ros
-        .venv/bin/python -c "
-import cv_bridge, numpy, rospy, torch
-cv_bridge.CvBridge().cv2_to_imgmsg(numpy.zeros((2, 2, 3), numpy.uint8), 'rgb8')"
-    )
+    "${pip[@]}" "${requirements[@]/#/--requirement=}"
+    # ROS's Python packages become visible only now: apt was still busy with them, and pip is not to build on them.
+    /usr/bin/python3 -m venv --system-site-packages --without-pip .venv
     requirements_stamp >.venv/stamp
 }
 
 # ---- Workspace
 
-# ROS alone: not what the calling shell may have sourced.
-use_ros() {
-    unset CMAKE_PREFIX_PATH PYTHONPATH ROS_PACKAGE_PATH
-    if [ -n "$noetic" ]; then
-        set +u
-        source "$noetic/setup.bash"
-        set -u
-    fi
-}
-
 workspace_stamp() {
-    { echo "$root"; cat CMakeLists.txt package.xml setup.py msg/* srv/*; } | sha256sum
+    { echo "$root"; cat .venv/stamp CMakeLists.txt package.xml setup.py msg/* srv/*; } | sha256sum
 }
 
 have_workspace() {
@@ -167,13 +151,22 @@ have_workspace() {
 }
 
 install_workspace() {
-    use_ros
+    # ROS alone, not what the calling shell may have sourced; and ROS's python3, though another may come first.
+    unset CMAKE_PREFIX_PATH PYTHONPATH ROS_PACKAGE_PATH
+    if [ -f /opt/ros/noetic/setup.bash ]; then
+        set +u
+        source /opt/ros/noetic/setup.bash
+        set -u
+    fi
+    export PATH="/usr/bin:$PATH"
+    # Whether numpy is one that cv_bridge is built for shows only when a picture goes through.
+    .venv/bin/python -c "
+import cv_bridge, numpy, rospy, torch
+cv_bridge.CvBridge().cv2_to_imgmsg(numpy.zeros((2, 2, 3), numpy.uint8), 'rgb8')"
     rm -rf .ws
     mkdir -p .ws/src
     ln -s "$root" .ws/src/placenet_ros
-    cd .ws
-    PATH="/usr/bin:$PATH" catkin_make -DPYTHON_EXECUTABLE="$root/.venv/bin/python"  # another python3 may come first
-    cd "$root"
+    (cd .ws && catkin_make -DPYTHON_EXECUTABLE="$root/.venv/bin/python")
     workspace_stamp >.ws/stamp
 }
 
@@ -181,23 +174,36 @@ install_workspace() {
 
 case "$root" in *[[:space:]]*) stop "catkin cannot build in a folder with a space in its name: move $root" ;; esac
 command -v apt-get >/dev/null || stop "no apt-get here: this needs Debian 12, or Ubuntu 20.04 with ROS Noetic"
+mkdir -p "$logs"
 exec 9<install.sh
 flock 9  # two at once: the second waits
-: >"$log"
 
-noetic=/opt/ros/noetic
-packages=("${noetic_packages[@]}")
-if [ ! -f "$noetic/setup.bash" ]; then
-    noetic=""
-    packages=("${debian_packages[@]}")
+if [ -f /opt/ros/noetic/setup.bash ]; then
+    all_packages=("${noetic_packages[@]}")
+else
+    all_packages=("${debian_packages[@]}")
 fi
-step "system packages (apt: ROS, EGL, compiler)" have_packages install_packages \
-    "Look whether apt-get update works and the distribution is Debian 12 or has ROS Noetic's sources"
+look_at_apt="Look whether apt-get update works and this is Debian 12, or Ubuntu 20.04 with the sources of ROS Noetic"
+
+packages=("${all_packages[@]}")
+step "apt-get update" have_packages update_lists update.log "$look_at_apt"
+packages=(python3-venv)
+step "Python (apt)" have_packages install_packages python.log "$look_at_apt"
+
 if /usr/bin/python3 -c "import sys; sys.exit(sys.version_info < (3, 10))"; then
     requirements+=(requirements-training.txt)
 fi
-step "Python packages (.venv: torch and others, some GB)" have_venv install_venv \
-    "Look for the network, 8 GB free on the disk, and pip's settings"
-step "catkin workspace (.ws: messages)" have_workspace install_workspace \
-    "Look at the end of the full output"
-say "set up in $SECONDS s; now: source $root/env.sh"
+# apt and pip beside each other save a minute. A process group of its own for pip: an end here ends it, too.
+set -m
+step "Python packages (.venv: torch and others, some GB)" have_venv install_venv venv.log \
+    "Look for the network, 8 GB free on the disk, and pip's settings" &
+set +m
+pip_step=$!
+trap 'kill -- -$pip_step 2>/dev/null' EXIT
+packages=("${all_packages[@]}")
+step "system packages (apt: ROS, EGL, compiler)" have_packages install_packages packages.log "$look_at_apt"
+wait "$pip_step" || exit 1
+trap - EXIT
+
+step "catkin workspace (.ws: messages)" have_workspace install_workspace workspace.log "Look at the end of that output"
+say "set up, after $SECONDS s; now: source $root/env.sh"
