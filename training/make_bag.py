@@ -1,4 +1,4 @@
-"""Write a ROS 1 bag of a robot that drives through a made house: `python -m training.make_bag OUT.bag seed=3 seconds=30`.
+"""Write a ROS 1 bag of a robot driving through a made house: `python -m training.make_bag OUT.bag seed=3 seconds=30`.
 
     /camera/color/image_raw                   sensor_msgs/Image, rgb8, 320 x 240, 10 Hz
     /camera/color/camera_info                 sensor_msgs/CameraInfo, no distortion
@@ -111,7 +111,9 @@ def make_bag(bag: Path, seed: int, seconds: float) -> None:
             write_messages(writer, plan_drive(seed, seconds), int(seconds * 1e9))
         os.replace(partial, bag)
     except OSError as error:
-        raise UserError(f"{bag} cannot be written: {error.strerror}; name a file in an existing, writable folder") from error
+        raise UserError(
+            f"{bag} cannot be written: {error.strerror}; name a file in an existing, writable folder"
+        ) from error
     finally:
         if partial.is_file():
             partial.unlink()
@@ -154,7 +156,9 @@ def motion_messages(drive: Drive, duration: int) -> Iterator[tuple[int, str, obj
     seconds = ODOMETRY_PERIOD * 1e-9
     speeds = np.hypot(np.gradient(poses[:, 0], seconds), np.gradient(poses[:, 1], seconds))
     turn_rates = np.gradient(headings, seconds)
-    for sequence, (time, pose, speed, turn_rate) in enumerate(zip(times.tolist(), poses, speeds, turn_rates, strict=True)):
+    for sequence, (time, pose, speed, turn_rate) in enumerate(
+        zip(times.tolist(), poses, speeds, turn_rates, strict=True)
+    ):
         header = stamped(sequence, time, ODOM)
         rotation = quaternion(0.0, 0.0, np.sin(pose[2] / 2), np.cos(pose[2] / 2))
         yield time, "/odom", odometry(header, pose, rotation, speed, turn_rate)
@@ -216,12 +220,15 @@ def picture_messages(drive: Drive, duration: int) -> Iterator[tuple[int, dict]]:
             depth = millimetres(pictures.depth)
             for number, time in enumerate(some.tolist()):
                 header = stamped(first + number, time, CAMERA)
-                yield time, {
-                    "/camera/color/camera_info": calibration(header),
-                    "/camera/color/image_raw": image(header, "rgb8", pictures.rgb[number]),
-                    "/camera/aligned_depth_to_color/image_raw": image(header, "16UC1", depth[number]),
-                    "/camera/objects/image_raw": image(header, "mono8", pictures.objects[number]),
-                }
+                yield (
+                    time,
+                    {
+                        "/camera/color/camera_info": calibration(header),
+                        "/camera/color/image_raw": image(header, "rgb8", pictures.rgb[number]),
+                        "/camera/aligned_depth_to_color/image_raw": image(header, "16UC1", depth[number]),
+                        "/camera/objects/image_raw": image(header, "mono8", pictures.objects[number]),
+                    },
+                )
 
 
 def image(header, encoding, pixels):

@@ -37,7 +37,7 @@ def command(*arguments):
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory):
     path = tmp_path_factory.mktemp("bag") / "drive.bag"
-    done = command(path, "seed=10000003", "seconds=4")
+    done = command(path, "seed=10000009", "seconds=4")
     assert done.returncode == 0, done.stderr
     return path
 
@@ -48,7 +48,7 @@ def messages(bag):
     found = defaultdict(list)
     with rosbag.Bag(str(bag)) as opened:
         for topic, message, time in opened.read_messages():
-            found[topic].append((time.to_sec(), message))
+            found[topic].append((time, message))
     return found
 
 
@@ -56,10 +56,10 @@ def test_a_bag_has_the_topics_of_a_robot_with_a_depth_camera_at_their_rates(mess
     counts = {topic: len(entries) for topic, entries in messages.items()}
     pictures = dict.fromkeys((COLOUR, CALIBRATION, DEPTH, OBJECTS), 40)
     assert counts == {**pictures, "/odom": 201, "/tf": 201, "/tf_static": 1}
-    for topic, period in ((COLOUR, 0.1), ("/odom", 0.02)):
-        stamps = [message.header.stamp.to_sec() for _, message in messages[topic]]
-        assert np.allclose(np.diff(stamps), period, atol=1e-6)
-        assert np.allclose(stamps, [time for time, _ in messages[topic]], atol=1e-6)
+    for topic, period in ((COLOUR, 100_000_000), ("/odom", 20_000_000)):
+        stamps = [message.header.stamp.to_nsec() for _, message in messages[topic]]
+        assert set(np.diff(stamps)) == {period}
+        assert stamps == [time.to_nsec() for time, _ in messages[topic]]
     assert messages["/odom"][0][0] < messages[COLOUR][0][0] and messages[COLOUR][-1][0] < messages["/odom"][-1][0]
 
 
@@ -127,7 +127,7 @@ def depth_of(messages, number):
 
 
 def test_depth_carried_to_another_camera_by_the_transforms_agrees_with_what_that_camera_sees(messages):
-    for first, second in ((0, 8), (15, 20), (30, 38)):
+    for first, second in ((0, 10), (5, 15), (12, 22), (30, 38)):  # turning by 45 degrees, later driving
         depths = [depth_of(messages, number) for number in (first, second)]
         cameras = [camera_at(messages, messages[DEPTH][number][1].header.stamp.to_sec()) for number in (first, second)]
         row, column = np.mgrid[0:240:3, 0:320:3]
@@ -140,7 +140,7 @@ def test_depth_carried_to_another_camera_by_the_transforms_agrees_with_what_that
         seen = (u >= 0) & (u < 320) & (v >= 0) & (v < 240)
         error = np.abs(depths[1][v[seen], u[seen]] - carried[seen, 2])
         assert seen.sum() > 1000
-        assert np.mean(error < 0.05) > 0.8, (first, second)
+        assert np.mean(error < 0.03) > 0.97, (first, second)
 
 
 def test_the_robot_starts_at_the_origin_and_its_odometry_agrees_with_its_transforms(messages):

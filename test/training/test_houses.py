@@ -200,8 +200,8 @@ def test_what_is_left_undrawn_is_not_in_view(monkeypatch):
         for seed in range(3):
             house = make_house(seed)
             places = make_path(house, seed)[::10, :2]
-            in_doors = np.array([door.centre for door in house.doors]) + rng.uniform(-0.2, 0.2, (len(house.doors), 2))
-            places = np.concatenate([places, in_doors])
+            doors = np.array([door.centre for door in house.doors])
+            places = np.concatenate([places, doors, doors + rng.uniform(-0.2, 0.2, doors.shape)])
             turns = rng.uniform([0.3, -np.pi, -1.5], [1.8, np.pi, 1.5], (len(places), 3))
             poses = np.concatenate([places, turns], axis=1)
             camera.load(house)

@@ -276,9 +276,7 @@ class MeshBuilder:
         low, high = on_side(inner, side, opening.start, opening.end, depth, 0.0)
         low, high = (*low, opening.bottom), (*high, opening.top)
         facing = ("south", "north") if side in ("west", "east") else ("west", "east")
-        for face, at in zip(
-            facing, (high, low), strict=True
-        ):  # the inside of the hole: the faces of a box turned inside out
+        for face, at in zip(facing, (high, low), strict=True):  # of the box in the hole, turned inside out
             axis = 1 if side in ("west", "east") else 0
             pinned_low = tuple(at[axis] if i == axis else low[i] for i in range(3))
             pinned_high = tuple(at[axis] if i == axis else high[i] for i in range(3))
