@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from placenet_ros.model import PlaceNet, PlaceNetConfig, evidence_lower_bound
+from placenet_ros.model import PlaceNet, PlaceNetConfig, WeightsError, evidence_lower_bound
 from training.checkpoints import newest_checkpoint, save_checkpoint
 from training.configuration import (
     REPOSITORY,
@@ -185,6 +185,7 @@ def train(config: TrainConfig, command: str) -> None:
             totals.zero_()
             logged = (samples_seen, now)
         if crossed(config.evaluate_every, samples_seen, samples) and done < 1:
+            paused = time.monotonic()
             asked = replace(config.evaluation, queries=config.evaluate_queries, samples=1)
             for name, houses in (("seen", data), ("unseen", unseen)):
                 predictors = {"model": prior_prediction(average, 1)}
@@ -193,7 +194,7 @@ def train(config: TrainConfig, command: str) -> None:
                 rmses = (f"{figures[count]['model']['rmse']['mean']:.2f} with {count}" for count in figures)
                 say(f"  RMSE of predictions, {name} houses: {', '.join(rmses)} observations")
             log.draw(samples_seen, image_grid(average, unseen, config, device))
-            logged = (samples_seen, time.monotonic())
+            logged = (logged[0], logged[1] + time.monotonic() - paused)  # speed is that of training alone
         if saving:
             state = {"samples_seen": samples_seen, "seconds": seconds, "model": model.state_dict(),
                      "average": average.state_dict(), "optimiser": optimiser.state_dict()}  # fmt: skip
@@ -201,13 +202,13 @@ def train(config: TrainConfig, command: str) -> None:
 
     # ---- The result, evaluated as it is stored.
     about = provenance(config, command, samples_seen, seconds_before + time.monotonic() - start, device)
-    average.save_pretrained(run / "weights", about, config.half_precision)
+    write_weights(average, run, about, config.half_precision)
     result = PlaceNet.from_pretrained(run / "weights").to(device)
     predictors = {"this network": prior_prediction(result, config.evaluation.samples)}
     predictors |= rivals(config.model, config.evaluation, device)
     figures = evaluate(predictors, unseen, config.sampling, config.evaluation, scale, device)
     about["evaluation"] = {**as_dict(config.evaluation), "houses": house_seeds(config)["unseen"], "figures": figures}
-    average.save_pretrained(run / "weights", about, config.half_precision)
+    write_weights(average, run, about, config.half_precision)
     (run / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
     log.draw(samples_seen, image_grid(average, unseen, config, device))
     log.close()
@@ -342,6 +343,14 @@ def provenance(config: TrainConfig, command: str, samples_seen: int, seconds: fl
     }
 
 
+def write_weights(model: PlaceNet, run: Path, about: dict, half_precision: bool) -> None:
+    """Write RUN/weights. Raises UserError where the weights cannot be stored that way."""
+    try:
+        model.save_pretrained(run / "weights", about, half_precision)
+    except WeightsError as error:
+        raise UserError(f"{error}; half_precision=false stores them in full") from error
+
+
 def sizes(config: TrainConfig) -> str:
     """What `--dry-run` says after the configuration."""
     with torch.device("meta"):
@@ -359,13 +368,9 @@ def sizes(config: TrainConfig) -> str:
 def main(argv: list[str]) -> None:
     config = parse(TrainConfig, argv, program="training.train", config_folder=REPOSITORY / "config" / "training")
     if config.dry_run:
-        print(yaml_and_sizes(config))
+        print(as_yaml(config) + sizes(config))
     else:
         train(config, shlex.join(["python", "-m", "training.train", *argv]))
-
-
-def yaml_and_sizes(config: TrainConfig) -> str:
-    return as_yaml(config) + sizes(config)
 
 
 if __name__ == "__main__":

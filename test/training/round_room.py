@@ -8,13 +8,13 @@ RADIUS = 3.0  # metres
 HEIGHT = 1.0  # of the camera, metres
 
 
-def round_room(seed, frames=40, image_size=16, field_of_view_degrees=60.0):
-    """A trajectory, as `training.houses.trajectory` makes it, whose colours and depth are exact at every pixel."""
+def round_room(seed, frames=40, image_size=16, field_of_view_degrees=60.0, stripes=0):
+    """A trajectory as `training.houses` makes it, with exact colours and depth; `stripes` go around the wall."""
     random = np.random.default_rng(seed)
     turn = np.linspace(0, 2 * np.pi, frames) + random.uniform(0, 2 * np.pi)
     poses = np.zeros((frames, 5), np.float32)
     poses[:, 0], poses[:, 1], poses[:, 2] = np.cos(turn), np.sin(turn), HEIGHT
-    poses[:, 3] = turn + np.pi / 2 + random.uniform(-0.3, 0.3, frames)
+    poses[:, 3] = turn + random.uniform(-0.3, 0.3, frames)  # looking sideways, at the wall
     focal = image_size / 2 / np.tan(np.radians(field_of_view_degrees) / 2)
     tangents = (np.arange(image_size) + 0.5 - image_size / 2) / focal
     yaw = poses[:, 3][:, None, None]
@@ -27,7 +27,7 @@ def round_room(seed, frames=40, image_size=16, field_of_view_degrees=60.0):
     around = np.arctan2(py + depth * y, px + depth * x)
     height = HEIGHT - depth * tangents[None, :, None]
     paint = random.uniform(-np.pi, np.pi, 3)
-    wave = np.sin(around[..., None] * np.array([1, 2, 3]) + paint) + 0.3 * np.sin(3 * height)[..., None]
+    wave = np.sin(around[..., None] * np.array([1, 2, 3]) + paint) + (0.3 * np.sin(3 * height) + 0.5 * np.sin(stripes * around))[..., None]
     rgb = np.clip(128 + 90 * wave, 0, 255).astype(np.uint8)
     depth = np.broadcast_to(depth, rgb.shape[:3])
     return SimpleNamespace(

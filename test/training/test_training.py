@@ -1,17 +1,21 @@
 """Training: it learns, it resumes as if nothing had happened, and it loses nothing to bad input."""
 
+import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from round_room import round_room
 
+import training.evaluate
 import training.train
 from placenet_ros.model import PlaceNet, PlaceNetConfig
 from training.baselines import mean_image
 from training.checkpoints import checkpoint_path, newest_checkpoint, save_checkpoint
-from training.configuration import UserError
+from training.configuration import REPOSITORY, UserError
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
 from training.data.trajectories import HousesConfig, TrajectorySet
 from training.evaluate import EvaluationConfig
@@ -112,7 +116,7 @@ def test_a_damaged_checkpoint_is_passed_over_loudly(tmp_path, capsys):
     assert len(warnings) == 2 and str(truncated) in warnings[0] and str(altered) in warnings[1]
 
 
-def test_a_crash_while_saving_leaves_the_older_checkpoints(tmp_path, monkeypatch):
+def test_a_crash_while_saving_leaves_the_older_checkpoints(tmp_path, monkeypatch, capsys):
     save_checkpoint(tmp_path, 1, {"samples_seen": 1}, keep=1)
 
     def full_disk(state, file):
@@ -124,6 +128,7 @@ def test_a_crash_while_saving_leaves_the_older_checkpoints(tmp_path, monkeypatch
         with pytest.raises(OSError, match="No space left"):
             save_checkpoint(tmp_path, 2, {"samples_seen": 2}, keep=1)
     assert newest_checkpoint(tmp_path)["samples_seen"] == 1
+    assert capsys.readouterr().err == ""  # what is unfinished is no checkpoint, not a damaged one
     save_checkpoint(tmp_path, 3, {"samples_seen": 3}, keep=1)
     assert [path.name for path in tmp_path.iterdir()] == ["samples-000000000003.pt"]
 
@@ -157,10 +162,10 @@ def test_training_that_diverges_ends_before_it_is_saved(config):
 
 
 def test_a_budget_of_minutes_ends_a_run_with_its_schedule(config):
-    train(replace(config, schedule=replace(config.schedule, samples=10**9, minutes=0.02)), "test")
-    lines = [training.train.json.loads(line) for line in open(run_folder(config) / "metrics.jsonl")]
+    train(replace(config, schedule=replace(config.schedule, samples=10_000, minutes=0.02)), "test")
+    lines = [json.loads(line) for line in open(run_folder(config) / "metrics.jsonl")]
     last = [line for line in lines if "learning_rate" in line][-1]
-    assert last["minutes_left"] == 0 and last["samples"] < 10**6
+    assert last["minutes_left"] == 0 and last["samples"] < 10_000
     assert (run_folder(config) / "weights" / "model.json").exists()
 
 
@@ -190,6 +195,52 @@ def test_the_average_halves_what_is_older_than_its_half_life():
         left *= 1 - average_step(config, 1_000_000 + 100 * step, 100)
     assert left == pytest.approx(0.5)
     assert average_step(config, 100, 100) > 0.99  # at first it follows
+
+
+def test_the_commands_train_and_evaluate_in_real_houses(tmp_path):
+    tiny = [
+        "model.image_size=16", "model.representation_channels=8", "model.hidden_channels=8", "model.canvas_channels=8",
+        "model.layers=1", "houses.train=1", "houses.unseen=1", "houses.frames=30", "schedule.samples=16",
+        "evaluation.queries=8", "device=cpu", f"run={tmp_path / 'run'}",
+    ]  # fmt: skip
+    trained = python_m("training.train", "smoke", *tiny)
+    assert trained.returncode == 0, trained.stderr
+    weights, output = tmp_path / "run" / "weights", tmp_path / "figures.json"
+    asked = ["houses=1", "frames=30", "evaluation.queries=8", "evaluation.depth=false", "device=cpu"]
+    evaluated = python_m("training.evaluate", str(weights), f"output={output}", *asked)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "this network" in evaluated.stdout and "reprojection" not in evaluated.stdout  # without depth there is none
+    assert set(json.loads(output.read_text())) == {"3", "5"}
+    content = bytearray((weights / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (weights / "model.safetensors").write_bytes(content)
+    refused = python_m("training.evaluate", str(weights), *asked)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: {weights}") and refused.stderr.count("\n") == 1
+
+
+def python_m(*words):
+    return subprocess.run([sys.executable, "-m", *words], cwd=REPOSITORY, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "main, words, message",
+    [
+        (training.train.main, ["smoke", "schedule.sample=3"], "unknown key 'schedule.sample'.*'schedule.samples'"),
+        (training.train.main, ["smok"], "no configuration 'smok'.*smoke"),
+        (training.train.main, ["sampling.queries=9"], r"most_observations \(17\) and queries \(9\).*window of 20"),
+        (training.train.main, ["houses.frames=10"], r"houses.frames \(10\).*sampling.window \(20\)"),
+        (training.train.main, ["model.layers=0"], "model: layers must be at least 1, not 0"),
+        (training.train.main, ["evaluation.observations=3,20"], r"evaluation.observations \(20\).*window \(20\)"),
+        (training.evaluate.main, [], "missing WEIGHTS"),
+        (training.evaluate.main, ["no/such/folder", "device=cpu"], "no/such/folder/model.json: no weights here"),
+    ],
+)
+def test_a_mistaken_command_does_nothing_and_says_why(main, words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        main(words)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_gpu_that_is_not_there_is_an_error():

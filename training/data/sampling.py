@@ -18,7 +18,7 @@ from torch import Tensor
 from placenet_ros.model import Observations
 from placenet_ros.model.viewpoints import relative_viewpoints
 from training.configuration import setting
-from training.data.trajectories import TrajectorySet
+from training.data.trajectories import TrajectorySet, moved
 
 HEIGHT_JITTER_SHARE = 0.2  # of anchor_jitter: robots differ in height far less than in where they start
 
@@ -113,7 +113,7 @@ def assemble(draw: Draw, data: TrajectorySet, position_scale: float, device: tor
     frames = np.concatenate([draw.queries, draw.observations], axis=1)
     taken = data.take(torch.from_numpy(draw.trajectories), torch.from_numpy(frames), device)
     chosen = torch.from_numpy(np.concatenate([draw.anchor_offsets, draw.anchor_yaws[:, None]], axis=1))
-    anchors_b4 = chosen.to(device, non_blocking=True)
+    anchors_b4 = moved(chosen, device)
     anchors_b4[:, :3] += taken.poses[:, q:, :3].mean(dim=1)
     viewpoints = relative_viewpoints(taken.poses, anchors_b4[:, None], position_scale)
     observations = Observations(

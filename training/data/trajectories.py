@@ -104,10 +104,10 @@ class TrajectorySet:
     def take(self, trajectories_b: Tensor, frames_bk: Tensor, device: torch.device) -> Frames:
         """Frames `frames_bk` (int64) of trajectories `trajectories_b` (int64), as the model takes them, on `device`."""
         here = self.rgb.device
-        rows = _moved(trajectories_b[:, None] * self.frames + frames_bk, here)
+        rows = moved(trajectories_b[:, None] * self.frames + frames_bk, here)
 
         def drawn(held: Tensor) -> Tensor:
-            return _moved(held.flatten(0, 1)[rows], device)
+            return moved(held.flatten(0, 1)[rows], device)
 
         if self._palette.device != device:
             self._palette = self._palette.to(device)
@@ -116,7 +116,7 @@ class TrajectorySet:
         return Frames(rgb, depth, objects_picture(drawn(self.objects), self._palette), drawn(self.poses))
 
 
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
     """`tensor` on `device`, without waiting for the GPU."""
     if tensor.device == device:
         return tensor
