@@ -1,4 +1,4 @@
-"""How fast houses become pictures here: `python benchmarks/render.py [houses=12] [processes=2]`.
+"""How fast houses become pictures here: `python -m benchmarks.render [houses=12] [processes=2]`.
 
 Prints milliseconds for each stage of a trajectory of 300 frames at 64 x 64, then frames per second of one process and
 of several together.
@@ -6,12 +6,8 @@ of several together.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from training.configuration import parse, run_command, setting
 from training.houses import HousePictures, make_house, make_path, make_trajectories
@@ -63,7 +59,7 @@ def frames_per_second_together(houses: int, processes: int) -> float:
 
 def main(argv: list[str]) -> None:
     """Print the table."""
-    config = parse(RenderConfig, argv, program="benchmarks/render.py")
+    config = parse(RenderConfig, argv, program="benchmarks.render")
     with HousePictures(IMAGE_SIZE, IMAGE_SIZE, FIELD_OF_VIEW_DEGREES) as camera:
         print(camera.renderer)
         camera.load(make_house(0))

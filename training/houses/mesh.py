@@ -34,6 +34,7 @@ FACES = {
     "up": (((0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)), 0, 1, (0, 0, 1)),
 }
 STANDING_FACES = tuple(side for side in FACES if side != "down")
+ALONG = {side: SIDES[2:] if side in SIDES[:2] else SIDES[:2] for side in SIDES}  # the sides at the ends of a side
 FACE_ROW = {side: row for row, side in enumerate(FACES)}
 FACE_CORNERS = np.array([corners for corners, _, _, _ in FACES.values()])
 FACE_AXES = np.array([(u_axis, v_axis) for _, u_axis, v_axis, _ in FACES.values()])
@@ -123,11 +124,12 @@ class MeshBuilder:
         self.faces.append((FACE_ROW[side], *low, *high, material, class_id, plain))
         self.face_chunks.append(len(self.chunk_rooms) - 1)
 
-    def box(self, low, high, material, class_id, facing=None):
-        """A box without the underside that nobody sees."""
+    def box(self, low, high, material, class_id, facing=None, hidden=()):
+        """A box without its hidden sides and the underside that nobody sees."""
         front_only = self.front_only[material]
         for side in FACES if low[2] > 0.3 else STANDING_FACES:
-            self.face(side, low, high, material, class_id, front_only and side != facing)
+            if side not in hidden:
+                self.face(side, low, high, material, class_id, front_only and side != facing)
 
     def begin_chunk(self, room):
         """What is added from now on is one chunk of this room."""
@@ -221,7 +223,7 @@ class MeshBuilder:
     # Rooms
 
     def shell(self, index, room):
-        """Floor and ceiling, and the four walls with their openings, each a chunk."""
+        """Floor and ceiling, the four walls, their doors and windows, each a chunk."""
         r, top = room.inner, room.ceiling
         self.begin_chunk(index)
         self.face("up", (r.x0, r.y0, 0.0), (r.x1, r.y1, 0.0), room.floor_material, CLASS_IDS["floor"])
@@ -231,6 +233,7 @@ class MeshBuilder:
             self.begin_chunk(index)
             self.wall(room, side, material, sorted(openings, key=lambda opening: opening.start))
             for opening in openings:
+                self.begin_chunk(index)
                 (self.door if opening.kind == "door" else self.window)(room, side, opening)
 
     def wall(self, room, side, material, openings):
@@ -266,7 +269,7 @@ class MeshBuilder:
             (start, end, top, top + FRAME_WIDTH),
         ):
             low, high = on_side(inner, side, low_end, high_end, 0.0, FRAME_DEPTH)
-            self.box((*low, bottom), (*high, height), opening.material, door)
+            self.box((*low, bottom), (*high, height), opening.material, door, hidden=(side, "up"))
         self.passage(inner, side, opening, -HALF_WALL, opening.material, door)
         low, high = on_side(inner, side, start, end, -HALF_WALL, 0.0)
         self.face("up", (*low, 0.0), (*high, 0.0), room.floor_material, CLASS_IDS["floor"])
@@ -275,8 +278,7 @@ class MeshBuilder:
         """The two sides and the lintel of a hole in a wall, to `depth` (negative: into the wall)."""
         low, high = on_side(inner, side, opening.start, opening.end, depth, 0.0)
         low, high = (*low, opening.bottom), (*high, opening.top)
-        facing = ("south", "north") if side in ("west", "east") else ("west", "east")
-        for face, at in zip(facing, (high, low), strict=True):  # of the box in the hole, turned inside out
+        for face, at in zip(ALONG[side], (high, low), strict=True):  # of the box in the hole, turned inside out
             axis = 1 if side in ("west", "east") else 0
             pinned_low = tuple(at[axis] if i == axis else low[i] for i in range(3))
             pinned_high = tuple(at[axis] if i == axis else high[i] for i in range(3))
@@ -291,17 +293,17 @@ class MeshBuilder:
         self.face(OPPOSITE[side], (*low, opening.bottom), (*high, opening.top), opening.material, window)
         self.passage(inner, side, opening, depth, white, window)
         low, high = on_side(inner, side, opening.start, opening.end, depth, 0.05)
-        self.box((*low, opening.bottom - 0.03), (*high, opening.bottom), white, window)
+        self.box((*low, opening.bottom - 0.03), (*high, opening.bottom), white, window, hidden=(side,))
         middle, bar = (opening.start + opening.end) / 2, 0.025
         bars = [(opening.start, opening.start + 2 * bar), (opening.end - 2 * bar, opening.end)]
         if opening.end - opening.start > 1.0:
             bars.append((middle - bar, middle + bar))
         for start, end in bars:
             low, high = on_side(inner, side, start, end, depth, depth + 0.04)
-            self.box((*low, opening.bottom), (*high, opening.top), white, window)
+            self.box((*low, opening.bottom), (*high, opening.top), white, window, hidden=(side, "up", "down"))
         for bottom in (opening.bottom, opening.top - 2 * bar):
             low, high = on_side(inner, side, opening.start, opening.end, depth, depth + 0.04)
-            self.box((*low, bottom), (*high, bottom + 2 * bar), white, window)
+            self.box((*low, bottom), (*high, bottom + 2 * bar), white, window, hidden=(side, *ALONG[side]))
 
 
 def on_side(inner, side, start, end, near, far):

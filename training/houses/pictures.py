@@ -159,6 +159,7 @@ class HousePictures:
                 f"field of view must be within 0 and 180 degrees, found {horizontal_field_of_view_degrees}"
             )
         self.width, self.height = width, height
+        self.field_of_view_degrees = horizontal_field_of_view_degrees
         self.tangent_x = float(np.tan(np.radians(horizontal_field_of_view_degrees) / 2))
         self.tangent_y = self.tangent_x * height / width
         self.context = create_context()

@@ -16,7 +16,7 @@ from training.houses.path import make_path
 from training.houses.pictures import HousePictures
 from training.houses.plan import make_house
 
-_cameras = {}  # of this process: one for each size and field of view, kept because a context takes long to make
+_camera = None  # of this process; kept, because a graphics context takes longer to make than a trajectory
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,20 @@ def make_trajectory(seed, frames=300, image_size=64, field_of_view_degrees=60.0)
     """The trajectory of a seed: through the house of that seed, on the path of that seed."""
     house = make_house(seed)
     poses = make_path(house, seed, frames)
-    key = (image_size, field_of_view_degrees)
-    if key not in _cameras:
-        _cameras[key] = HousePictures(image_size, image_size, field_of_view_degrees)
-    camera = _cameras[key]
+    camera = _camera_of(image_size, field_of_view_degrees)
     camera.load(house)
     pictures = camera.take(poses)
     return Trajectory(pictures.rgb, millimetres(pictures.depth), pictures.objects, poses, seed)
+
+
+def _camera_of(image_size, field_of_view_degrees):
+    """This process's camera, made anew if it is to take other pictures than before."""
+    global _camera
+    if _camera is None or (_camera.width, _camera.field_of_view_degrees) != (image_size, field_of_view_degrees):
+        if _camera is not None:
+            _camera.close()
+        _camera = HousePictures(image_size, image_size, field_of_view_degrees)
+    return _camera
 
 
 def make_trajectories(seeds, processes, frames=300, image_size=64, field_of_view_degrees=60.0):
