@@ -9,9 +9,13 @@ Callbacks store and return; the worker alone touches the model. Each part has it
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
 import time
 import traceback
 from pathlib import Path
+from typing import Callable
 
 import rospkg
 import rospy
@@ -36,16 +40,18 @@ from placenet_ros.node.worker import Worker
 from placenet_ros.srv import PredictView, PredictViewRequest, PredictViewResponse
 
 WATCHED_INPUTS = ["image", "camera_info", "odom"]
-STOP_SECONDS = 1.0  # a prediction that is running may take this long to end
+STOP_SECONDS = 0.5  # for what the worker is doing to end
 
 
 class PlaceNetNode:
-    """All parts of the node, started. Raises ParameterError or PoseError for parameters that cannot be."""
+    """All parts of the node, started. failed: called with what ended the worker, if anything does.
 
-    def __init__(self, parameters: NodeParameters):
+    Raises ParameterError or PoseError for parameters that cannot be.
+    """
+
+    def __init__(self, parameters: NodeParameters, failed: Callable[[Exception], None]):
         self._parameters = parameters
         self._weights = weights_path(parameters.weights)
-        self._failure: Exception | None = None
         self._tasks: Tasks | None = None
         self._activity = Activity()
         self._drops = DropCounter(rospy.logwarn)
@@ -62,7 +68,7 @@ class PlaceNetNode:
         )
         self._inputs = Inputs(self._inbox, self._drops, self._silence, self._on_query)
         period = 1 / parameters.predict_rate if parameters.predict_rate else 0.0
-        self._worker = Worker(self._inbox, self._make_tasks, period, self._on_failure)
+        self._worker = Worker(self._inbox, self._make_tasks, period, failed)
         diagnostics = Diagnostics(
             self._inbox, self._activity, self._drops, self._silence, self._scene, self._inputs.has_publisher
         )
@@ -74,11 +80,9 @@ class PlaceNetNode:
         self._worker.start()
         self._heartbeat.start()
 
-    def run(self) -> int:
-        """Until shutdown; returns the exit status."""
-        rospy.spin()
-        self._worker.stop(STOP_SECONDS)
-        return 0 if self._failure is None else 1
+    def stop(self) -> bool:
+        """Whether the worker ended; it may be in the middle of loading a library, which nothing can interrupt."""
+        return self._worker.stop(STOP_SECONDS)
 
     # ---- Worker ----
 
@@ -101,13 +105,6 @@ class PlaceNetNode:
             f"on {self._parameters.device}"
         )
         return self._tasks
-
-    def _on_failure(self, failure: Exception) -> None:
-        self._failure = failure
-        if not isinstance(failure, ParameterError):
-            rospy.logfatal("".join(traceback.format_exception(type(failure), failure, failure.__traceback__)))
-        rospy.logfatal(str(failure))
-        rospy.signal_shutdown(str(failure))
 
     def _scene(self) -> LiveScene | None:
         return None if self._tasks is None else self._tasks.scene
@@ -149,12 +146,43 @@ def weights_path(weights: str) -> Path:
     return path
 
 
+class Run:
+    """One run of the node in this process, from start to exit status."""
+
+    def __init__(self) -> None:
+        self._node: PlaceNetNode | None = None
+        self._failure: Exception | None = None
+
+    def start(self) -> None:
+        try:
+            self._node = PlaceNetNode(NodeParameters.from_dictionary(rospy.get_param("~", {})), self.fail)
+        except Exception as error:  # this thread has no caller to tell
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """End the node because of an error; what a user can put right is told in one line."""
+        self._failure = error
+        if not isinstance(error, (ParameterError, PoseError)):
+            rospy.logerr("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+        rospy.logfatal(str(error))
+        rospy.signal_shutdown(str(error))
+
+    def end(self) -> int:
+        """After shutdown; returns the exit status."""
+        status = 0 if self._failure is None else 1
+        if self._node is None or not self._node.stop():
+            # Beside a thread that is loading a library, and so holds the loader's lock, Python's own way out hangs.
+            logging.shutdown()
+            os._exit(status)
+        return status
+
+
 def main() -> int:
     """Start the node, and stay until it is told to end; returns the exit status."""
     rospy.init_node("placenet_node")
-    try:
-        node = PlaceNetNode(NodeParameters.from_dictionary(rospy.get_param("~", {})))
-    except (ParameterError, PoseError) as error:
-        rospy.logfatal(str(error))
-        return 1
-    return node.run()
+    run = Run()
+    # Not in this thread: signals are handled here, and rospy's handler waits for ever for the locks that a subscriber
+    # holds while it is made, if that is what it interrupts.
+    threading.Thread(target=run.start, name="placenet start", daemon=True).start()
+    rospy.spin()
+    return run.end()

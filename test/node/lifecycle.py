@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""How a node starts and ends: fast, and with one line that says why where it cannot start."""
+
+import itertools
+import signal
+import unittest
+from pathlib import Path
+
+import rospy
+import rostest
+from placenet_ros.msg import ModelInfo, PlaceEmbedding
+from robot import (
+    PATIENCE,
+    Collected,
+    Robot,
+    end,
+    running_node,
+    save_tiny_weights,
+    start_node,
+    temporary_folder,
+    wait_until,
+)
+
+NUMBERS = itertools.count()
+SHUTDOWN_SECONDS = 2.0
+REFUSAL_SECONDS = 10.0
+
+
+class Lifecycle(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = temporary_folder()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)
+        cls.weights = save_tiny_weights(cls.folder / "tiny")
+        cls.robot = Robot()
+
+    def assert_refuses_to_start(self, line, **parameters):
+        """The node ends by itself, with a status that is not 0, and the line, once."""
+        process = start_node(f"refused_{next(NUMBERS)}", **parameters)  # parameters stay on the server by name
+        self.addCleanup(end, process)
+        output, _ = process.communicate(timeout=REFUSAL_SECONDS)
+        self.assertEqual(process.returncode, 1, output)
+        fatal = [text for text in output.splitlines() if "FATAL" in text]
+        self.assertEqual(len(fatal), 1, output)
+        self.assertIn(line, fatal[0])
+        self.assertNotIn("Traceback", output)
+
+    def test_missing_weights(self):
+        self.assert_refuses_to_start("there is no /nowhere", weights="/nowhere")
+        self.assert_refuses_to_start("is 'placenet-smal', but there is no", weights="placenet-smal")
+
+    def test_damaged_weights(self):
+        damaged = save_tiny_weights(self.folder / "damaged")
+        data = bytearray((damaged / "model.safetensors").read_bytes())
+        data[-1] ^= 1
+        (damaged / "model.safetensors").write_bytes(data)
+        self.assert_refuses_to_start("damaged", weights=damaged)
+
+    def test_weights_of_another_architecture(self):
+        other = save_tiny_weights(self.folder / "other")
+        path = other / "model.json"
+        path.write_text(path.read_text().replace('"layers": 2', '"layers": 2, "rooms": 3'))
+        self.assert_refuses_to_start("unknown model setting 'rooms'", weights=other)
+
+    def test_unknown_parameter(self):
+        self.assert_refuses_to_start("unknown parameter ~wieghts; the nearest is ~weights", wieghts="x")
+
+    def test_gpu_that_is_not_there(self):
+        self.assert_refuses_to_start("parameter ~device is 'cuda:99'", weights=self.weights, device="cuda:99")
+
+    def test_running_node_ends_at_once_and_cleanly_when_told_to(self):
+        for number, told in enumerate((signal.SIGINT, signal.SIGTERM)):
+            name = f"told_{number}"
+            with running_node(self.weights, name, predict_rate=50.0, prediction_samples=8) as process:
+                Collected(f"/{name}/model_info", ModelInfo).wait_for()
+                self.robot.wait_for_node()
+                embeddings = Collected(f"/{name}/place_embedding", PlaceEmbedding)
+                self.robot.see(0.3 * number)
+                embeddings.wait_for()
+                self.assert_ends_when_told(process, told, SHUTDOWN_SECONDS)
+
+    def test_node_that_is_still_starting_ends_cleanly_too(self):
+        process = start_node("loading", weights=self.weights)
+        self.addCleanup(end, process)
+        wait_until(lambda: "/loading" in nodes_with_services(), "the node does not come up")
+        self.assert_ends_when_told(process, signal.SIGINT, PATIENCE)  # not while a library is being loaded
+
+    def assert_ends_when_told(self, process, told, seconds):
+        process.send_signal(told)
+        output, _ = process.communicate(timeout=seconds)
+        self.assertEqual(process.returncode, 0, output)
+        self.assertNotIn("Traceback", output)
+
+
+def nodes_with_services():
+    services = rospy.get_master().getSystemState()[2][2]
+    return {node for _, nodes in services for node in nodes}
+
+
+if __name__ == "__main__":
+    rospy.init_node("lifecycle")
+    rostest.rosrun("placenet_ros", "lifecycle", Lifecycle)
