@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""replay.launch: a bag that loops begins one episode each time round, and a bag that lacks something is not played."""
+
+import subprocess
+import unittest
+from pathlib import Path
+
+import rosbag
+import rospy
+import rostest
+from nav_msgs.msg import Odometry
+from placenet_ros.msg import PlaceEmbedding
+from robot import (
+    CAMERA,
+    CAMERA_FRAME,
+    PATIENCE,
+    Collected,
+    camera_on_robot,
+    end,
+    image_message,
+    picture,
+    save_tiny_weights,
+    temporary_folder,
+)
+from std_msgs.msg import Header, String
+from tf2_msgs.msg import TFMessage
+
+from placenet_ros.node.images import camera_info_message
+
+START = 1_700_000_000.0
+SECONDS = 3.0
+TIMES_ROUND = 3
+
+
+def write_bag(path):
+    """A robot that drives 1.5 m in three seconds."""
+    with rosbag.Bag(str(path), "w") as bag:
+        at = rospy.Time.from_sec(START)
+        static = TFMessage([camera_on_robot()])
+        bag.write("/tf_static", static, at, connection_header=latched(static))
+        for step in range(int(SECONDS * 50)):
+            at = rospy.Time.from_sec(START + step / 50)
+            odometry = Odometry(header=Header(stamp=at, frame_id="odom"), child_frame_id="base_link")
+            odometry.pose.pose.position.x = step / 100
+            odometry.pose.pose.orientation.w = 1.0
+            bag.write("/odom", odometry, at)
+            if step % 5 == 0:
+                header = Header(stamp=at, frame_id=CAMERA_FRAME)
+                bag.write("/camera/color/camera_info", camera_info_message(header, CAMERA), at)
+                bag.write("/camera/color/image_raw", image_message(header, picture(step)), at)
+    return path
+
+
+def latched(message):
+    return {
+        "topic": "/tf_static",
+        "type": message._type,
+        "md5sum": message._md5sum,
+        "message_definition": message._full_text,
+        "latching": "1",
+        "callerid": "/bag",
+    }
+
+
+def replay(*arguments):
+    """Start replay.launch, on this test's master."""
+    command = ["roslaunch", "--skip-log-check", "placenet_ros", "replay.launch", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+class Replaying(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = temporary_folder()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)
+        cls.weights = save_tiny_weights(cls.folder / "tiny")
+
+    def replayed(self, *arguments):
+        process = replay(*arguments)
+        self.addCleanup(end, process)
+        return process
+
+    def test_bag_that_loops_begins_one_episode_each_time_round(self):
+        bag = write_bag(self.folder / "short walk.bag")
+        embeddings = Collected("/placenet_node/place_embedding", PlaceEmbedding)
+        process = self.replayed(f"bag:={bag}", f"weights:={self.weights}", "loop:=true")
+        embeddings.wait_for(lambda message: message.episode_id == TIMES_ROUND + 1)
+        end(process)
+        found = [(message.episode_id, message.header.stamp) for message in embeddings.messages]
+        self.assertEqual(found, sorted(found))
+        for episode in range(1, TIMES_ROUND + 1):
+            stamps = [stamp.to_sec() for number, stamp in found if number == episode]
+            self.assertGreater(len(stamps), 3)
+            self.assertLess(stamps[0], START + 1.0)
+            self.assertGreater(stamps[-1], START + SECONDS - 1.0)
+
+    def assert_is_not_played(self, bag, *lines):
+        process = self.replayed(f"bag:={bag}", f"weights:={self.weights}")
+        output, _ = process.communicate(timeout=PATIENCE)
+        self.assertNotEqual(process.returncode, 0)
+        told = [line for line in output.splitlines() if line.startswith("error: ")]
+        self.assertEqual(len(told), 1, output)
+        for line in lines:
+            self.assertIn(line, told[0])
+        self.assertNotIn("started with pid", output)
+
+    def test_bag_without_the_expected_topics_is_not_played(self):
+        path = self.folder / "other.bag"
+        with rosbag.Bag(str(path), "w") as bag:
+            at = rospy.Time.from_sec(START)
+            bag.write("/odom", Odometry(), at)
+            bag.write("/camera/color/image_raw", String("no image"), at)
+        lacks = "the bag lacks /camera/color/image_raw (sensor_msgs/Image) for image, "
+        lacks += "/camera/color/camera_info (sensor_msgs/CameraInfo) for camera_info"
+        has = "it has /camera/color/image_raw (std_msgs/String), /odom (nav_msgs/Odometry)"
+        self.assert_is_not_played(path, str(path), lacks, has)
+
+    def test_bag_that_is_missing_or_damaged_is_not_played(self):
+        self.assert_is_not_played("/nowhere.bag", "/nowhere.bag: no such bag")
+        damaged = self.folder / "damaged.bag"
+        damaged.write_bytes(write_bag(self.folder / "whole.bag").read_bytes()[:5000])
+        self.assert_is_not_played(damaged, f"{damaged}: no index", "rosbag reindex")
+        nonsense = self.folder / "nonsense.bag"
+        nonsense.write_bytes(b"no bag at all" * 100)
+        self.assert_is_not_played(nonsense, f"{nonsense}: not a bag")
+
+
+if __name__ == "__main__":
+    rospy.init_node("replaying")
+    rostest.rosrun("placenet_ros", "replaying", Replaying)
