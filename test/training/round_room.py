@@ -27,7 +27,10 @@ def round_room(seed, frames=40, image_size=16, field_of_view_degrees=60.0, strip
     around = np.arctan2(py + depth * y, px + depth * x)
     height = HEIGHT - depth * tangents[None, :, None]
     paint = random.uniform(-np.pi, np.pi, 3)
-    wave = np.sin(around[..., None] * np.array([1, 2, 3]) + paint) + (0.3 * np.sin(3 * height) + 0.5 * np.sin(stripes * around))[..., None]
+    wave = (
+        np.sin(around[..., None] * np.array([1, 2, 3]) + paint)
+        + (0.3 * np.sin(3 * height) + 0.5 * np.sin(stripes * around))[..., None]
+    )
     rgb = np.clip(128 + 90 * wave, 0, 255).astype(np.uint8)
     depth = np.broadcast_to(depth, rgb.shape[:3])
     return SimpleNamespace(

@@ -103,6 +103,34 @@ def test_resumed_training_equals_uninterrupted_training(config, tmp_path):
     assert not same(before["model"], before["average"])
 
 
+def test_compiled_training_equals_eager_training(config, tmp_path, monkeypatch):
+    train(config, "test")
+    compile_module, compiled_blocks = torch.nn.Module.compile, []
+
+    def compile_without_generating_code(module, **options):  # which takes minutes on the CPU
+        compiled_blocks.append(module)
+        compile_module(module, backend="eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_without_generating_code)
+    train(replace(config, run=str(tmp_path / "compiled"), compile=True), "test")
+    assert len(compiled_blocks) == 3  # both shared cores and the image head
+    compiled = PlaceNet.from_pretrained(tmp_path / "compiled" / "weights").state_dict()
+    assert all(torch.allclose(tensor, compiled[name], atol=1e-5) for name, tensor in result(config).items())
+
+
+def test_training_in_bf16_follows_training_in_fp32(config, tmp_path):
+    lower = replace(config, run=str(tmp_path / "bf16"), precision="bf16")
+    train(config, "test")
+    train(lower, "test")
+    one, two = (losses(c) for c in (config, lower))
+    assert one != two and one == pytest.approx(two, rel=0.02)
+
+
+def losses(config):
+    lines = [json.loads(line) for line in open(run_folder(config) / "metrics.jsonl")]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
 def test_a_damaged_checkpoint_is_passed_over_loudly(tmp_path, capsys):
     for samples_seen in (1, 2, 3):
         save_checkpoint(tmp_path, samples_seen, {"samples_seen": samples_seen, "model": torch.rand(1000)}, keep=5)
