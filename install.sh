@@ -131,7 +131,7 @@ install_venv() {
     fi
     "${pip[@]}" 'pip>=21'  # older ones do not know the wheels of today
     if [ -n "${TORCH_INDEX_URL:-}" ]; then
-        "${pip[@]}" --index-url "$TORCH_INDEX_URL" 'numpy<2' torch torchvision
+        "${pip[@]}" --index-url "$TORCH_INDEX_URL" --constraint requirements.txt torch
     fi
     "${pip[@]}" "${requirements[@]/#/--requirement=}"
     # ROS's Python packages become visible only now: apt was still busy with them, and pip is not to build on them.

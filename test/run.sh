@@ -3,9 +3,14 @@
 # A part that fails stops none of the others; the status is 0 only if all passed. Needs ./install.sh; `make test` runs both.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+groups=("$@")
+[ $# -gt 0 ] || groups=(lint pytest rostest)
+set --  # ROS's set-up would take our arguments for its own
 source ./env.sh || exit 1
 
-export ROS_HOME="$PWD/out/test/ros"  # logs and results of rostest: not in the home folder
+# Logs and results of rostest: not in the home folder. Names that resolve wherever the tests run.
+export ROS_HOME="$PWD/out/test/ros" ROS_HOSTNAME=localhost
+unset ROS_IP
 rm -rf "$ROS_HOME"
 results=()
 failures=0
@@ -22,7 +27,7 @@ part() {
     results+=("$(printf '%-8s %4d s  %s' "$result" $((SECONDS - begun)) "$name")")
 }
 
-for group in "${@:-lint pytest rostest}"; do
+for group in "${groups[@]}"; do
     case "$group" in
     lint)
         part ruff ruff check .
@@ -33,7 +38,7 @@ for group in "${@:-lint pytest rostest}"; do
         ;;
     rostest)
         for file in test/node/*.test; do
-            part "rostest $file" rostest --package-dir "$PWD" "$file"
+            part "rostest $file" rostest --pkgdir "$PWD" "$file"
         done
         ;;
     *)

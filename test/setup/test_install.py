@@ -1,0 +1,222 @@
+"""install.sh, env.sh and test/run.sh, run in copies of the repository's set-up with a torch of a few bytes and no network."""
+
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SET_UP_READS = ["install.sh", "env.sh", "CMakeLists.txt", "package.xml", "setup.py"]
+SET_UP_FOLDERS = ["msg", "srv", "nodes", "config", "launch", "placenet_ros"]
+
+
+def write_wheel(folder: Path, name: str, version: str) -> None:
+    """A wheel of an empty package."""
+    info = f"{name}-{version}.dist-info"
+    contents = {
+        f"{name}/__init__.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},,\n" for path in [*contents, f"{info}/RECORD"])
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for path, text in {**contents, f"{info}/RECORD": record}.items():
+            wheel.writestr(path, text)
+
+
+def write_program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/bash\n{script}\n")
+    path.chmod(0o755)
+
+
+def copy_of_the_repository(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for name in SET_UP_READS:
+        shutil.copy(ROOT / name, folder)
+    for name in SET_UP_FOLDERS:
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "requirements.txt").write_text("torch>=2.0\n")
+    (folder / "requirements-test.txt").write_text("")
+    (folder / "requirements-training.txt").write_text("")
+    write_wheel(folder.parent / "wheels", "torch", "2.5")
+    return folder
+
+
+def install(repository: Path, programs: str = "", **variables: str) -> subprocess.CompletedProcess:
+    """Runs install.sh there; programs: a folder of programs that come before the system's."""
+    environment = {
+        "HOME": str(repository.parent),
+        "PATH": f"{programs}:/usr/bin:/bin" if programs else "/usr/bin:/bin",
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(repository.parent / "wheels"),
+        **variables,
+    }
+    return subprocess.run(
+        [repository / "install.sh"], env=environment, cwd="/", capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def shell(command: str, cwd: Path = Path("/")) -> subprocess.CompletedProcess:
+    environment = {"HOME": os.environ.get("HOME", "/"), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(["bash", "-c", command], env=environment, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def programs_that_must_not_run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("programs")
+    for name in ["apt-get", "catkin_make", "sudo"]:
+        write_program(folder / name, f'echo "$0 was run" >&2; exit 1')
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_the_repository(tmp_path_factory.mktemp("set_up") / "placenet_ros")
+
+
+@pytest.fixture
+def repository(copy: Path) -> Path:
+    """A copy that is set up, whatever the last test did to it."""
+    done = install(copy)
+    assert done.returncode == 0, done.stderr
+    return copy
+
+
+def files_and_times(repository: Path) -> dict:
+    made = [path for folder in (".venv", ".ws") for path in (repository / folder).rglob("*")]
+    return {path: path.lstat().st_mtime_ns for path in made if "__pycache__" not in path.parts}
+
+
+def test_a_second_run_changes_nothing(repository: Path, programs_that_must_not_run: str):
+    before = files_and_times(repository)
+    done = install(repository, programs_that_must_not_run)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:-1] == []
+    assert files_and_times(repository) == before
+
+
+def test_a_changed_message_is_built(repository: Path):
+    with open(repository / "msg" / "Surprise.msg", "a") as message:
+        message.write("float32 of_a_test\n")
+    assert install(repository).returncode == 0
+    shown = shell(f"source {repository}/env.sh && python -c 'from placenet_ros.msg import Surprise as s; print(s.__slots__)'")
+    assert "of_a_test" in shown.stdout, shown.stderr
+
+
+def test_a_damaged_venv_is_made_anew(repository: Path):
+    (site_packages,) = (repository / ".venv" / "lib").glob("python3*/site-packages")
+    shutil.rmtree(site_packages / "torch")
+    done = install(repository)
+    assert done.returncode == 0, done.stderr
+    assert (site_packages / "torch" / "__init__.py").exists()
+
+
+def test_env_sh_gives_workspace_venv_and_training_from_any_folder_even_twice(repository: Path):
+    (repository / "training").mkdir()
+    (repository / "training" / "__init__.py").write_text("")
+    command = "import os, sys, training, placenet_ros.msg, rospy; print(sys.prefix, os.environ['PYTHONPATH'])"
+    twice = f"source {repository}/env.sh && source {repository}/env.sh && python -c \"{command}\""
+    shown = shell(twice)
+    assert shown.returncode == 0, shown.stderr
+    prefix, path = shown.stdout.split()
+    assert prefix == f"{repository}/.venv"
+    assert len(path.split(":")) == len(set(path.split(":")))
+
+
+def test_torch_comes_from_the_index_that_is_asked_for_and_stays(repository: Path, programs_that_must_not_run: str):
+    index = repository.parent / "index"
+    write_wheel(index / "torch", "torch", "2.4+cpu")
+    (wheel,) = (index / "torch").iterdir()
+    (index / "torch" / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    torch_version = f"{repository}/.venv/bin/python -c 'import importlib.metadata as m; print(m.version(\"torch\"))'"
+
+    done = install(repository, TORCH_INDEX_URL=index.as_uri(), PIP_NO_INDEX="0", PIP_FIND_LINKS="")
+    assert done.returncode == 0, done.stderr
+    assert shell(torch_version).stdout == "2.4+cpu\n"
+    assert install(repository, programs_that_must_not_run).returncode == 0
+    assert shell(torch_version).stdout == "2.4+cpu\n"
+
+
+def test_a_repository_that_moved_is_set_up_where_it_is_now(repository: Path):
+    moved = repository.rename(repository.parent / "moved")
+    try:
+        done = install(moved)
+        assert done.returncode == 0, done.stderr
+        shown = shell(f"source {moved}/env.sh && python -c 'import sys, placenet_ros as p; print(sys.prefix, p.__file__)'")
+        assert shown.stdout.count(str(moved)) == 2, shown.stderr
+    finally:
+        moved.rename(repository)
+
+
+def test_a_failing_apt_is_one_line_that_says_what_and_where(tmp_path: Path):
+    repository = copy_of_the_repository(tmp_path / "placenet_ros")
+    programs = tmp_path / "programs"
+    write_program(programs / "dpkg-query", "exit 1")
+    write_program(programs / "apt-get", 'echo "Reading package lists..."; echo "E: Unable to locate package ros-core"; exit 100')
+    write_program(programs / "sudo", 'exec "$@"')
+    failed = install(repository, str(programs))
+    assert failed.returncode == 1
+    (line,) = failed.stderr.splitlines()
+    assert "Python (apt)" in line and "E: Unable to locate package ros-core" in line and "apt-get update" in line
+    assert not (repository / ".venv").exists()
+
+
+def test_neither_root_nor_sudo_is_one_line_that_names_the_packages(tmp_path: Path):
+    repository = copy_of_the_repository(tmp_path / "placenet_ros")
+    programs = tmp_path / "programs"
+    write_program(programs / "dpkg-query", "exit 1")
+    write_program(programs / "apt-get", "exit 1")
+    write_program(programs / "id", "echo 1000")
+    for name in ["bash", "cat", "comm", "cut", "dirname", "env", "flock", "grep", "mkdir", "sed", "sort", "tail", "tr"]:
+        (programs / name).symlink_to(shutil.which(name))
+    failed = install(repository, PATH=str(programs))
+    assert failed.returncode == 1
+    (line,) = failed.stderr.splitlines()
+    assert "not root" in line and "python3-venv" in line
+
+
+def test_a_requirement_that_is_nowhere_is_one_line_that_names_it(tmp_path: Path):
+    repository = copy_of_the_repository(tmp_path / "placenet_ros")
+    (repository / "requirements.txt").write_text("torch>=3.0\n")
+    failed = install(repository)
+    assert failed.returncode == 1
+    (line,) = failed.stderr.splitlines()
+    assert "Python packages" in line and "torch>=3.0" in line
+
+
+def test_a_folder_with_a_space_is_refused(tmp_path: Path):
+    failed = install(copy_of_the_repository(tmp_path / "placenet ros"))
+    assert failed.returncode == 1
+    (line,) = failed.stderr.splitlines()
+    assert "space" in line and "placenet ros" in line
+
+
+def test_env_sh_without_set_up_says_so_in_one_line(tmp_path: Path):
+    shutil.copy(ROOT / "env.sh", tmp_path)
+    sourced = shell(f"source {tmp_path}/env.sh")
+    assert sourced.returncode != 0
+    (line,) = sourced.stderr.splitlines()
+    assert f"{tmp_path}/install.sh" in line
+
+
+def test_every_part_of_the_tests_runs_and_one_that_fails_fails_all(tmp_path: Path):
+    (tmp_path / "test" / "node").mkdir(parents=True)
+    (tmp_path / "test" / "node" / "a.test").write_text("")
+    shutil.copy(ROOT / "test" / "run.sh", tmp_path / "test")
+    (tmp_path / "env.sh").write_text(f"PATH={tmp_path}/programs:$PATH\n")
+    for name, status in {"ruff": 1, "catkin_lint": 0, "pytest": 5, "rostest": 0}.items():
+        write_program(tmp_path / "programs" / name, f"echo {name} ran; exit {status}")
+    done = shell(f"{tmp_path}/test/run.sh")
+    assert done.returncode == 1
+    summary = done.stdout.split("---- summary\n")[1].splitlines()
+    assert [line.split()[0] for line in summary] == ["FAILED", "passed", "FAILED", "passed"]
+
+    for name in ["ruff", "pytest"]:
+        write_program(tmp_path / "programs" / name, "exit 0")
+    assert shell(f"{tmp_path}/test/run.sh").returncode == 0
