@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import subprocess
+import sys
 
 import moderngl
 import numpy as np
@@ -229,6 +231,16 @@ def test_several_processes_make_the_trajectories_of_one_in_the_order_of_the_seed
         assert one.rgb.shape == (6, 64, 64, 3) and one.depth.dtype == np.uint16 and one.poses.dtype == np.float32
         for field in ("rgb", "depth", "objects", "poses"):
             assert np.array_equal(getattr(one, field), getattr(other, field)), field
+
+
+def test_a_process_that_made_pictures_can_train():
+    """Mesa and triton have an LLVM each."""
+    script = (
+        "from training.houses import HousePictures; HousePictures(8, 8, 60.0); "
+        "import torch; torch.optim.Adam([torch.zeros(1, requires_grad=True)])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_missing_egl_names_the_packages_to_install(monkeypatch):

@@ -4,6 +4,7 @@ Runs without a display (OpenGL on EGL), on a graphics card or in software (Mesa)
 for each pixel; depth and class are those of one sample, never mixed. Needs OpenGL 3.3.
 """
 
+import importlib.util
 from dataclasses import dataclass
 
 import moderngl
@@ -289,6 +290,10 @@ class HousePictures:
 
 def create_context():
     """An OpenGL context without a window; GraphicsError says what is missing."""
+    # Optimisers of torch import triton. Its LLVM and Mesa's bear each other only where triton's was loaded first;
+    # otherwise that import ends the process.
+    if importlib.util.find_spec("triton"):
+        importlib.import_module("triton")
     try:
         return moderngl.create_context(standalone=True, backend="egl", require=330)
     except Exception as error:
