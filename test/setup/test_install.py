@@ -1,4 +1,4 @@
-"""install.sh, env.sh and test/run.sh, run in copies of the repository's set-up with a torch of a few bytes and no network."""
+"""install.sh, env.sh and test/run.sh, run in copies of the repository with a torch of a few bytes and no network."""
 
 import os
 import shutil
@@ -62,16 +62,18 @@ def install(repository: Path, programs: str = "", **variables: str) -> subproces
     )
 
 
-def shell(command: str, cwd: Path = Path("/")) -> subprocess.CompletedProcess:
+def shell(command: str) -> subprocess.CompletedProcess:
     environment = {"HOME": os.environ.get("HOME", "/"), "PATH": "/usr/bin:/bin"}
-    return subprocess.run(["bash", "-c", command], env=environment, cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["bash", "-c", command], env=environment, cwd="/", capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture(scope="module")
 def programs_that_must_not_run(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("programs")
     for name in ["apt-get", "catkin_make", "sudo"]:
-        write_program(folder / name, f'echo "$0 was run" >&2; exit 1')
+        write_program(folder / name, 'echo "$0 was run" >&2; exit 1')
     return str(folder)
 
 
@@ -105,7 +107,8 @@ def test_a_changed_message_is_built(repository: Path):
     with open(repository / "msg" / "Surprise.msg", "a") as message:
         message.write("float32 of_a_test\n")
     assert install(repository).returncode == 0
-    shown = shell(f"source {repository}/env.sh && python -c 'from placenet_ros.msg import Surprise as s; print(s.__slots__)'")
+    print_fields = "from placenet_ros.msg import Surprise; print(Surprise.__slots__)"
+    shown = shell(f"source {repository}/env.sh && python -c '{print_fields}'")
     assert "of_a_test" in shown.stdout, shown.stderr
 
 
@@ -148,7 +151,8 @@ def test_a_repository_that_moved_is_set_up_where_it_is_now(repository: Path):
     try:
         done = install(moved)
         assert done.returncode == 0, done.stderr
-        shown = shell(f"source {moved}/env.sh && python -c 'import sys, placenet_ros as p; print(sys.prefix, p.__file__)'")
+        print_places = "import sys, placenet_ros; print(sys.prefix, placenet_ros.__file__)"
+        shown = shell(f"source {moved}/env.sh && python -c '{print_places}'")
         assert shown.stdout.count(str(moved)) == 2, shown.stderr
     finally:
         moved.rename(repository)
@@ -158,7 +162,7 @@ def test_a_failing_apt_is_one_line_that_says_what_and_where(tmp_path: Path):
     repository = copy_of_the_repository(tmp_path / "placenet_ros")
     programs = tmp_path / "programs"
     write_program(programs / "dpkg-query", "exit 1")
-    write_program(programs / "apt-get", 'echo "Reading package lists..."; echo "E: Unable to locate package ros-core"; exit 100')
+    write_program(programs / "apt-get", 'echo "Reading..."; echo "E: Unable to locate package ros-core"; exit 100')
     write_program(programs / "sudo", 'exec "$@"')
     failed = install(repository, str(programs))
     assert failed.returncode == 1

@@ -1,4 +1,4 @@
-"""The catkin package in a workspace of one's own: built and installed by plain catkin_make, without install.sh's venv."""
+"""The catkin package in a workspace of one's own: built and installed by plain catkin_make, without install.sh."""
 
 import subprocess
 from pathlib import Path
@@ -32,7 +32,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files_below(folder: Path) -> set:
-    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path for path in files if "__pycache__" not in path.parts}
 
 
 def test_everything_a_user_needs_is_installed(installed: Path):
