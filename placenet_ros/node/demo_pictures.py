@@ -13,9 +13,10 @@ from placenet_ros.scene.viewpoints import CameraPose
 
 matplotlib.use("Agg")  # no display
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib import patheffects  # noqa: E402
 
 HELD_SHOWN = 4  # observations shown in each row of the contact sheet
-ARROW_METRES = 0.35
+ARROW_METRES = 0.3
 PLACE_COLOURS = plt.get_cmap("tab10").colors
 
 
@@ -52,84 +53,79 @@ def rmse(a: np.ndarray, b: np.ndarray) -> float:
 def draw_views(rows: Sequence[ViewRow], model_name: str, path: Path) -> None:
     """The contact sheet: for each query some of what was seen, the truth, the prediction and its spread."""
     columns = HELD_SHOWN + 3
-    figure, grid = plt.subplots(
-        len(rows), columns, figsize=(1.55 * columns, 1.72 * len(rows) + 1.1), squeeze=False, dpi=110
-    )
+    size = (1.55 * columns, 1.75 * len(rows) + 0.85)  # inches
+    figure, grid = plt.subplots(len(rows), columns, figsize=size, squeeze=False, dpi=110)
+    figure.subplots_adjust(0.05, 0.1 / size[1], 0.995, 1 - 1.0 / size[1], wspace=0.06, hspace=0.16)
     highest = max(float(row.spread.max()) for row in rows) or 1.0
     for line, row in zip(grid, rows):
-        pictures = [None] * (HELD_SHOWN - len(row.held)) + list(row.held)
-        for cell, picture in zip(line, pictures):
-            _show(cell, picture)
-        line[0].set_ylabel(f"at {row.seconds:.0f} s\n{row.num_held} held", fontsize=9)
-        truth, predicted, spread = line[HELD_SHOWN:]
-        _show(truth, row.truth)
-        truth.set_title(row.asked, fontsize=8)
-        if row.truth is None:
-            unknown = {"ha": "center", "va": "center", "transform": truth.transAxes, "fontsize": 9}
-            truth.text(0.5, 0.5, "the robot was\nnever here", **unknown)
-        _show(predicted, row.predicted)
-        if row.truth is not None:
-            predicted.set_title(f"RMSE {rmse(row.predicted, row.truth):.0f} of 255", fontsize=8)
-        spread.imshow(row.spread, cmap="magma", vmin=0, vmax=highest, interpolation="nearest")
-        _bare(spread)
-    figure.suptitle(f"Views predicted by {model_name} while the robot drives", fontsize=13, y=0.995)
-    top = 1 - 0.78 / (1.72 * len(rows) + 1.1)
-    figure.tight_layout(rect=(0, 0, 1, top))
+        _draw_row(line, row, highest)
     headings = {
-        (0, HELD_SHOWN): "some of the views seen so far",
-        (HELD_SHOWN, HELD_SHOWN + 1): "what the robot\nthen saw",
-        (HELD_SHOWN + 1, HELD_SHOWN + 2): "predicted",
-        (HELD_SHOWN + 2, columns): f"spread of samples\n(white: {highest:.2f} of 1)",
+        (0, HELD_SHOWN - 1): "some of the views seen so far",
+        (HELD_SHOWN, HELD_SHOWN): "what the robot\nthen saw",
+        (HELD_SHOWN + 1, HELD_SHOWN + 1): "predicted",
+        (HELD_SHOWN + 2, HELD_SHOWN + 2): f"spread of samples\n(white: {highest:.2g} of 1)",
     }
     for (first, last), text in headings.items():
-        left, right = grid[0, first].get_position(), grid[0, last - 1].get_position()
-        figure.text((left.x0 + right.x1) / 2, top, text, ha="center", va="bottom", fontsize=10, weight="bold")
+        left, right = grid[0, first].get_position(), grid[0, last].get_position()
+        middle, above = (left.x0 + right.x1) / 2, left.y1 + 0.24 / size[1]
+        figure.text(middle, above, text, ha="center", va="bottom", fontsize=10, weight="bold")
+    figure.text(0.5, 1 - 0.08 / size[1], f"Views predicted by {model_name} while the robot drives", ha="center",
+                va="top", fontsize=13)  # fmt: skip
     figure.savefig(path)
     plt.close(figure)
+
+
+def _draw_row(line: Sequence[plt.Axes], row: ViewRow, highest_spread: float) -> None:
+    for cell in line:
+        cell.set(xticks=[], yticks=[])
+        for side in cell.spines.values():
+            side.set_visible(False)
+    truth, predicted, spread = line[HELD_SHOWN:]
+    for cell, picture in zip(line[HELD_SHOWN - len(row.held) :], row.held):
+        cell.imshow(picture, interpolation="nearest")
+    line[0].set_ylabel(f"at {row.seconds:.0f} s, {row.num_held} held", fontsize=9)
+    truth.set_title(row.asked, fontsize=8, pad=3)
+    predicted.imshow(row.predicted, interpolation="nearest")
+    spread.imshow(row.spread, cmap="magma", vmin=0, vmax=highest_spread, interpolation="nearest")
+    if row.truth is None:
+        where = {"ha": "center", "va": "center", "transform": truth.transAxes, "fontsize": 9}
+        truth.text(0.5, 0.5, "the robot was\nnever here", **where)
+    else:
+        truth.imshow(row.truth, interpolation="nearest")
+        predicted.set_title(f"RMSE {rmse(row.predicted, row.truth):.0f} of 255", fontsize=8, pad=3)
 
 
 def draw_path(walk: Walk, path: Path) -> None:
     """The path from above, with headings, observations, places and queries."""
     figure, axes = plt.subplots(figsize=(9, 8), dpi=110)
-    axes.scatter(*walk.surroundings.T, s=1.5, color="0.78", linewidths=0, label="walls and furniture (depth camera)")
-    axes.plot(*walk.path.T, color="0.25", linewidth=1.2, label="path of the camera")
-    _arrows(axes, [pose for pose, _ in walk.observations], [_place_colour(place) for _, place in walk.observations])
-    axes.scatter(*_xy([pose for pose, _ in walk.observations]).T, s=20, zorder=3,
-                 color=[_place_colour(place) for _, place in walk.observations],
-                 label="observations, coloured by place")  # fmt: skip
+    poses = [pose for pose, _ in walk.observations]
+    colours = [_place_colour(place) for _, place in walk.observations]
+    axes.scatter(*walk.surroundings.T, s=1.5, color="0.75", linewidths=0, label="walls and furniture (depth camera)")
+    axes.plot(*walk.path.T, color="0.4", linewidth=1.0, label="path of the camera", zorder=2)
+    axes.scatter(*_xy(walk.asked_ahead).T, s=26, marker="x", color="black", linewidths=0.9, zorder=3,
+                 label="views predicted before the robot was there")  # fmt: skip
+    _arrows(axes, poses, colours)
+    axes.scatter(*_xy(poses).T, s=22, zorder=4, color=colours, label="observations, coloured by place, and headings")
+    if walk.asked_elsewhere:
+        axes.scatter(*_xy(walk.asked_elsewhere).T, s=120, marker="*", color="crimson", zorder=6,
+                     label="views predicted where the robot never was")  # fmt: skip
+        _arrows(axes, walk.asked_elsewhere, "crimson")
     for pose, place in walk.place_origins:
         axes.scatter(*pose.position[:2], s=190, marker="s", facecolors="none", edgecolors=[_place_colour(place)],
-                     linewidths=2, zorder=4, label="a place begins" if place == 1 else None)  # fmt: skip
-        axes.annotate(f"place {place}", pose.position[:2], xytext=(9, 9), textcoords="offset points", fontsize=9,
-                      weight="bold", color=_place_colour(place))  # fmt: skip
-    axes.scatter(*_xy(walk.asked_ahead).T, s=42, marker="x", color="black", linewidths=1.2, zorder=5,
-                 label="views asked for, 1.5 s ahead")  # fmt: skip
-    if walk.asked_elsewhere:
-        axes.scatter(*_xy(walk.asked_elsewhere).T, s=110, marker="*", color="crimson", zorder=6,
-                     label="views asked for where the robot never was")  # fmt: skip
-        _arrows(axes, walk.asked_elsewhere, "crimson")
+                     linewidths=2, zorder=5, label="a place begins" if place == 1 else None)  # fmt: skip
+        axes.annotate(f"place {place}", pose.position[:2], xytext=(0, 16), textcoords="offset points", ha="center",
+                      fontsize=11, weight="bold", color=_place_colour(place), zorder=7,
+                      path_effects=[patheffects.withStroke(linewidth=3, foreground="white")])  # fmt: skip
     axes.set(aspect="equal", xlabel="x, metres", ylabel="y, metres")
     axes.set_title("The robot's path and its places, from above")
-    axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.09), ncol=2, fontsize=9, frameon=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.08), ncol=2, fontsize=9, frameon=False, markerscale=1.2)
     figure.savefig(path, bbox_inches="tight")
     plt.close(figure)
 
 
-def _show(cell: plt.Axes, picture: np.ndarray | None) -> None:
-    if picture is not None:
-        cell.imshow(picture, interpolation="nearest")
-    _bare(cell)
-
-
-def _bare(cell: plt.Axes) -> None:
-    cell.set(xticks=[], yticks=[])
-    for side in cell.spines.values():
-        side.set_visible(False)
-
-
 def _arrows(axes: plt.Axes, poses: Sequence[CameraPose], colour) -> None:
     along = np.array([[np.cos(pose.yaw), np.sin(pose.yaw)] for pose in poses]).reshape(-1, 2) * ARROW_METRES
-    axes.quiver(*_xy(poses).T, *along.T, color=colour, angles="xy", scale_units="xy", scale=1, width=0.0028, zorder=2)
+    axes.quiver(*_xy(poses).T, *along.T, color=colour, angles="xy", scale_units="xy", scale=1, width=0.003, zorder=4)
 
 
 def _xy(poses: Sequence[CameraPose]) -> np.ndarray:

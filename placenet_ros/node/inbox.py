@@ -1,7 +1,7 @@
 """What the callbacks leave for the worker, and the order in which the worker takes it. Knows nothing of ROS topics.
 
-Callbacks store and return. Of the images only the newest is kept; the one before it waits, for a moment, for odometry
-and for the depth and label images that belong to it. Requests are served between images, so that neither starves.
+Callbacks store and return. Of the images only the newest is kept; the one before it waits, for a moment, for odometry,
+camera_info and the depth and label images that belong to it. Requests are served between images: neither starves.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from placenet_ros.node.odometry import OdometryBuffer, OdometrySample
 from placenet_ros.node.request import Request
 
 MAX_REQUESTS = 10
+DROP_LINES = {
+    "late": "an image is older than the odometry kept: it came too late to be placed",
+    "no odometry": "no odometry on either side of an image's stamp: is it published, and with the same clock?",
+    "no camera_info": "an image came without any camera_info before it: is that published?",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class PosedImage:
     """An image with all that belongs to it."""
 
     image: Any  # sensor_msgs/Image
+    camera_info: Any  # sensor_msgs/CameraInfo, the newest
     odometry: OdometrySample  # at the image's stamp
     companions: dict[str, Any]  # depth, objects: those that came
     episode: int
@@ -67,6 +73,7 @@ class Inbox:
         self._odometry = OdometryBuffer(odometry_seconds)
         self._companions = {name: CompanionBuffer(join_tolerance) for name in ("depth", "objects")}
         self._is_published: dict[str, Callable[[], bool]] = {name: lambda: False for name in self._companions}
+        self._camera_info: Any = None
         self._newest: _Waiting | None = None  # the one-place slot
         self._waiting: _Waiting | None = None  # taken out of the slot, not yet complete
         self._requests: deque[Request] = deque()
@@ -88,6 +95,11 @@ class Inbox:
             self.images_received += 1
             self.images_superseded += self._newest is not None
             self._newest = _Waiting(message, now)
+            self._condition.notify()
+
+    def put_camera_info(self, message: Any) -> None:
+        with self._condition:
+            self._camera_info = message
             self._condition.notify()
 
     def put_odometry(self, sample: OdometrySample) -> None:
@@ -157,23 +169,30 @@ class Inbox:
         return self._requests.popleft() if self._requests else None
 
     def _next_image(self, now: float) -> PosedImage | None:
+        """The image that waits, if it has all that it needs; one that waits in vain is dropped."""
         while self._waiting is not None or self._newest is not None:
             if self._waiting is None:
                 self._waiting, self._newest = self._newest, None
             waiting, gives_up = self._waiting, now >= self._gives_up_at()
             odometry = self._odometry.at(waiting.stamp)
             companions = {name: buffer.near(waiting.stamp) for name, buffer in self._companions.items()}
-            if odometry is not None and (gives_up or not self._awaits_companion(companions, waiting.stamp)):
+            lacks = self._lacking(odometry, waiting.stamp)
+            if lacks is None and (gives_up or not self._awaits_companion(companions, waiting.stamp)):
                 self._waiting = None
                 found = {name: message for name, message in companions.items() if message is not None}
-                return PosedImage(waiting.image, odometry, found, self._episodes.episode, waiting.arrived)
-            if odometry is None and self._odometry.is_past(waiting.stamp):
-                self._drop_waiting("late", "an image is older than the odometry kept; it came too late to be placed")
-            elif odometry is None and gives_up:
-                self._drop_waiting("no odometry", "no odometry on either side of an image's stamp; is it published?")
-            else:
+                episode = self._episodes.episode
+                return PosedImage(waiting.image, self._camera_info, odometry, found, episode, waiting.arrived)
+            if lacks is None or not (gives_up or lacks == "late"):
                 return None
+            self._waiting = None
+            self._drops.count(lacks, DROP_LINES[lacks])
         return None
+
+    def _lacking(self, odometry: OdometrySample | None, stamp: int) -> str | None:
+        """What keeps an image from being used; None: nothing does."""
+        if odometry is None:
+            return "late" if self._odometry.is_past(stamp) else "no odometry"
+        return "no camera_info" if self._camera_info is None else None
 
     def _gives_up_at(self) -> float:
         return self._waiting.arrived + self._odometry_wait
@@ -183,10 +202,6 @@ class Inbox:
             message is None and self._is_published[name]() and self._companions[name].may_still_come(stamp)
             for name, message in companions.items()
         )
-
-    def _drop_waiting(self, reason: str, line: str) -> None:
-        self._waiting = None
-        self._drops.count(reason, line)
 
     # ---- Jumps ----
 

@@ -32,7 +32,6 @@ class Inputs:
 
     def __init__(self, inbox: Inbox, drops: DropCounter, silence: SilenceWatch, on_query: Callable[[Any], None]):
         self._inbox, self._drops, self._silence = inbox, drops, silence
-        self.camera_info: CameraInfo | None = None  # the newest
         self._subscribers: dict[str, rospy.Subscriber] = {
             "camera_info": rospy.Subscriber("camera_info", CameraInfo, self._on_camera_info, queue_size=1),
             "odom": rospy.Subscriber("odom", Odometry, self._on_odometry, queue_size=ODOMETRY_QUEUE),
@@ -66,7 +65,7 @@ class Inputs:
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._silence.heard("camera_info", math.inf)  # one is enough: some cameras send it once, latched
-        self.camera_info = message
+        self._inbox.put_camera_info(message)
 
     def _on_odometry(self, message: Odometry) -> None:
         self._silence.heard("odom", time.monotonic())

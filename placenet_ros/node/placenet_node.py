@@ -56,7 +56,7 @@ class PlaceNetNode:
         self._activity = Activity()
         self._drops = DropCounter(rospy.logwarn)
         self._episodes = EpisodeWatch(parameters.reset_on_time_jump)
-        self._silence = SilenceWatch(WATCHED_INPUTS, parameters.silence_warning, time.monotonic())
+        self._silence = SilenceWatch(WATCHED_INPUTS, parameters.silence_warning)
         self._frames = Frames(parameters.base_to_camera)
         self._inbox = Inbox(
             parameters.odometry_buffer,
@@ -77,12 +77,9 @@ class PlaceNetNode:
             rospy.Service("~predict_view", PredictView, self._on_predict_view),
             rospy.Service("~reset", Trigger, self._on_reset),
         ]
+        rospy.on_shutdown(lambda: self._worker.stop(STOP_SECONDS))
         self._worker.start()
         self._heartbeat.start()
-
-    def stop(self) -> bool:
-        """Whether the worker ended; it may be in the middle of loading a library, which nothing can interrupt."""
-        return self._worker.stop(STOP_SECONDS)
 
     # ---- Worker ----
 
@@ -94,12 +91,12 @@ class PlaceNetNode:
             model,
             self._parameters,
             self._inbox,
-            self._inputs,
             self._frames,
             self._episodes,
             self._drops,
             self._activity,
         )
+        self._silence.begin(time.monotonic())
         rospy.loginfo(
             f"ready: {model.name} ({model.num_parameters / 1e6:.1f} million parameters, {model.model_id}) "
             f"on {self._parameters.device}"
@@ -150,39 +147,43 @@ class Run:
     """One run of the node in this process, from start to exit status."""
 
     def __init__(self) -> None:
-        self._node: PlaceNetNode | None = None
+        self._node: PlaceNetNode | None = None  # kept, since its subscribers live as long as it does
         self._failure: Exception | None = None
 
     def start(self) -> None:
+        """Make the node."""
         try:
             self._node = PlaceNetNode(NodeParameters.from_dictionary(rospy.get_param("~", {})), self.fail)
         except Exception as error:  # this thread has no caller to tell
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """End the node because of an error; what a user can put right is told in one line."""
+        """End the process because of an error; what a user can put right is told in one line."""
+        if rospy.core.is_shutdown_requested():
+            return  # topics are being closed: whoever publishes then fails, and that is no failure
         self._failure = error
-        if not isinstance(error, (ParameterError, PoseError)):
-            rospy.logerr("".join(traceback.format_exception(type(error), error, error.__traceback__)))
-        rospy.logfatal(str(error))
+        if isinstance(error, (ParameterError, PoseError)):
+            rospy.logfatal(str(error))
+        else:
+            rospy.logfatal("".join(traceback.format_exception(type(error), error, error.__traceback__)))
         rospy.signal_shutdown(str(error))
 
-    def end(self) -> int:
-        """After shutdown; returns the exit status."""
-        status = 0 if self._failure is None else 1
-        if self._node is None or not self._node.stop():
-            # Beside a thread that is loading a library, and so holds the loader's lock, Python's own way out hangs.
-            logging.shutdown()
-            os._exit(status)
-        return status
+    def end(self) -> None:
+        """End the process, after ROS's shutdown.
+
+        Not in Python's own way, which takes PyTorch apart first: that needs more than a second, and hangs where a
+        thread is still loading a library.
+        """
+        logging.shutdown()
+        os._exit(0 if self._failure is None else 1)
 
 
-def main() -> int:
-    """Start the node, and stay until it is told to end; returns the exit status."""
+def main() -> None:
+    """Start the node, stay until it is told to end, and end the process: does not return."""
     rospy.init_node("placenet_node")
     run = Run()
     # Not in this thread: signals are handled here, and rospy's handler waits for ever for the locks that a subscriber
     # holds while it is made, if that is what it interrupts.
     threading.Thread(target=run.start, name="placenet start", daemon=True).start()
     rospy.spin()
-    return run.end()
+    run.end()

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 
 class SilenceWatch:
-    """topics: names of inputs that should not be silent for `seconds`. now: seconds, monotonic."""
+    """topics: names of inputs that should not be silent for `seconds`, once `begin` was called. Times: monotonic."""
 
-    def __init__(self, topics: list[str], seconds: float, now: float):
+    def __init__(self, topics: list[str], seconds: float):
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._heard: dict[str, float] = dict.fromkeys(topics, now)
+        self._has_begun = False
+        self._heard: dict[str, float] = dict.fromkeys(topics, -math.inf)
         self._silent: dict[str, bool] = dict.fromkeys(topics, False)
 
+    def begin(self, now: float) -> None:
+        """Expect messages from now on."""
+        with self._lock:
+            self._has_begun = True
+            self._heard = {topic: max(heard, now) for topic, heard in self._heard.items()}
+
     def heard(self, topic: str, now: float) -> None:
+        """Note a message; `now` infinite: no further one is needed."""
         with self._lock:
             self._heard[topic] = now
             self._silent[topic] = False
@@ -22,6 +31,8 @@ class SilenceWatch:
     def newly_silent(self, now: float) -> list[str]:
         """Topics whose silence has just become too long."""
         with self._lock:
+            if not self._has_begun:
+                return []
             found = [t for t, heard in self._heard.items() if now - heard >= self._seconds and not self._silent[t]]
             self._silent.update(dict.fromkeys(found, True))
             return found

@@ -19,7 +19,6 @@ from placenet_ros.node.episodes import EpisodeWatch
 from placenet_ros.node.frames import FrameError, Frames, camera_pose
 from placenet_ros.node.images import ImageError
 from placenet_ros.node.inbox import Inbox, PosedImage
-from placenet_ros.node.inputs import Inputs
 from placenet_ros.node.keyframes import KeyframeGate
 from placenet_ros.node.live_scene import LiveScene, Observation
 from placenet_ros.node.outputs import Outputs, ViewMessages
@@ -41,13 +40,12 @@ class Tasks:
         model: LoadedModel,
         parameters: NodeParameters,
         inbox: Inbox,
-        inputs: Inputs,
         frames: Frames,
         episodes: EpisodeWatch,
         drops: DropCounter,
         activity: Activity,
     ):
-        self._inbox, self._inputs, self._frames, self._episodes = inbox, inputs, frames, episodes
+        self._inbox, self._frames, self._episodes = inbox, frames, episodes
         self._drops, self._activity = drops, activity
         self._samples = parameters.prediction_samples
         self._usual_error = model.evaluation.rmse
@@ -74,19 +72,16 @@ class Tasks:
             self._drops.count(f"image: {error.kind}", f"{rospy.resolve_name('image')}: {error}")
 
     def _observe(self, posed: PosedImage) -> None:
-        header, info = posed.image.header, self._inputs.camera_info
+        header = posed.image.header
         if posed.episode != self.scene.episode_id:
             self._drops.count("late", "an image came from before the episode that is on")
             return
-        if info is None:
-            topic = rospy.resolve_name("camera_info")
-            raise ImageError("no camera_info", f"not used, there was no camera_info on {topic} yet")
         camera = self._frames.camera_frame(posed.odometry, header.frame_id)
         pose = camera_pose(camera, header.frame_id)
         self._camera_frame_id = header.frame_id
         if not self.scene.wants(pose, posed.odometry.stamp):
             return
-        pictures = self._pictures.make(posed.image, posed.companions, info)
+        pictures = self._pictures.make(posed.image, posed.companions, posed.camera_info)
         observation = Observation(posed.odometry.stamp, pose, *pictures)
         if self._outputs.has_surprise_listener():
             self._tell_surprise(header, observation)

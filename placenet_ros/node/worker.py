@@ -34,12 +34,12 @@ class Worker(threading.Thread):
         self._predict_period, self._failed = predict_period, failed
         self._is_stopped = threading.Event()
 
-    def stop(self, seconds: float) -> bool:
-        """Ask the thread to end, and wait for that so long; whether it did."""
+    def stop(self, seconds: float) -> None:
+        """Ask the thread to end, and wait for that at most so long."""
         self._is_stopped.set()
         self._inbox.close()
-        self.join(seconds)
-        return not self.is_alive()
+        if threading.current_thread() is not self:
+            self.join(seconds)
 
     def run(self) -> None:
         try:

@@ -6,12 +6,14 @@ import signal
 import unittest
 from pathlib import Path
 
+import numpy as np
 import rospy
 import rostest
 from placenet_ros.msg import ModelInfo, PlaceEmbedding
 from robot import (
     PATIENCE,
     Collected,
+    Diagnostics,
     Robot,
     end,
     running_node,
@@ -20,6 +22,7 @@ from robot import (
     temporary_folder,
     wait_until,
 )
+from rosgraph_msgs.msg import Log
 
 NUMBERS = itertools.count()
 SHUTDOWN_SECONDS = 2.0
@@ -79,6 +82,28 @@ class Lifecycle(unittest.TestCase):
                 self.robot.see(0.3 * number)
                 embeddings.wait_for()
                 self.assert_ends_when_told(process, told, SHUTDOWN_SECONDS)
+
+    def test_silent_input_is_named_once_with_what_to_do(self):
+        log = Collected("/rosout", Log).wait_until_connected()
+        diagnostics = Diagnostics("lonely")
+        process = start_node("lonely", namespace="/nowhere", weights=self.weights, silence_warning=0.5)
+        self.addCleanup(end, process)
+        log.wait_for(lambda message: "odom: nobody publishes /nowhere/odom" in message.msg)
+        for _ in range(3):
+            diagnostics.next()
+        told = [message.msg for message in log.messages if "nobody publishes" in message.msg]
+        self.assertEqual(len(told), 3)
+        self.assertTrue(all("rostopic list" in line and ":=/" in line for line in told), told)
+
+    def test_camera_may_be_placed_on_the_robot_by_a_parameter(self):
+        mounted = "[0.25, 0.0, 1.5, -0.5, 0.5, -0.5, 0.5]"
+        with running_node(self.weights, "mounted", base_to_camera=mounted):
+            Collected("/mounted/model_info", ModelInfo).wait_for()
+            self.robot.wait_for_node()
+            self.robot.see(0.5)
+            found = Collected("/mounted/place_embedding", PlaceEmbedding).wait_for()
+        at = found.pose.pose.position
+        np.testing.assert_allclose((at.x, at.y, at.z), (0.75, 0.0, 1.5), atol=1e-6)
 
     def test_node_that_is_still_starting_ends_cleanly_too(self):
         process = start_node("loading", weights=self.weights)

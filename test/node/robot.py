@@ -203,17 +203,19 @@ class Diagnostics:
 
 @contextlib.contextmanager
 def running_node(weights, name="placenet_node", **parameters):
-    """A placenet_node in a process of its own, on the robot's topics; it is ended at the end."""
+    """A placenet_node in a process of its own, on the robot's topics; what it printed is shown where a test fails."""
     process = start_node(name, weights=weights, **parameters)
     try:
         yield process
-    finally:
-        end(process)
+    except BaseException:
+        print(end(process))
+        raise
+    end(process)
 
 
-def start_node(name="placenet_node", **parameters):
-    """Start it and return at once."""
-    topics = [f"{topic}:=/robot/{topic}" for topic in ("image", "depth", "camera_info", "odom", "query_pose")]
+def start_node(name="placenet_node", namespace="/robot", **parameters):
+    """Start it, on the topics of a namespace, and return at once."""
+    topics = [f"{topic}:={namespace}/{topic}" for topic in ("image", "depth", "camera_info", "odom", "query_pose")]
     settings = [f"_{key}:={value}" for key, value in parameters.items()]
     command = [sys.executable, str(REPOSITORY / "nodes" / "placenet_node"), f"__name:={name}", *topics, *settings]
     environment = dict(os.environ, OMP_NUM_THREADS="1")
@@ -221,14 +223,14 @@ def start_node(name="placenet_node", **parameters):
 
 
 def end(process):
-    """Ask a process to end; kill it where it does not."""
+    """Ask a process to end, and kill it where it does not; returns what it printed."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=PATIENCE)
+        return process.communicate(timeout=PATIENCE)[0]
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        return process.communicate()[0]
 
 
 def temporary_folder():

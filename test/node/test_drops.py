@@ -1,5 +1,7 @@
 """What was dropped is counted, and told without flooding the log; silence is told once."""
 
+import math
+
 import pytest
 
 from placenet_ros.node import drops
@@ -40,7 +42,9 @@ def test_lines_remembered_are_bounded(clock):
 
 
 def test_each_silence_is_told_once():
-    watch = SilenceWatch(["image", "odom"], 5.0, now=0.0)
+    watch = SilenceWatch(["image", "odom"], 5.0)
+    assert watch.newly_silent(1000.0) == []
+    watch.begin(0.0)
     watch.heard("odom", 3.0)
     assert watch.newly_silent(4.9) == []
     assert watch.newly_silent(5.1) == ["image"]
@@ -49,3 +53,10 @@ def test_each_silence_is_told_once():
     assert watch.newly_silent(8.1) == ["odom"]
     assert watch.newly_silent(12.1) == ["image"]
     assert watch.silent() == ["image", "odom"]
+
+
+def test_topic_that_needs_no_further_message_is_never_silent():
+    watch = SilenceWatch(["camera_info"], 5.0)
+    watch.heard("camera_info", math.inf)
+    watch.begin(0.0)
+    assert watch.newly_silent(1000.0) == []

@@ -36,7 +36,9 @@ def drops():
 
 @pytest.fixture
 def inbox(drops):
-    return Inbox(2.0, WAIT, 1.0, 0.02, EpisodeWatch(True), drops)
+    inbox = Inbox(2.0, WAIT, 1.0, 0.02, EpisodeWatch(True), drops)
+    inbox.put_camera_info("the camera")
+    return inbox
 
 
 def drive(inbox, start, end):
@@ -81,6 +83,23 @@ def test_image_older_than_all_odometry_is_dropped_at_once(inbox, drops):
     inbox.put_image(picture(9.0))
     assert inbox.take(0.0) is None
     assert drops.counts() == {"late": 1}
+
+
+def test_first_image_waits_for_camera_info(drops):
+    inbox = Inbox(2.0, WAIT, 1.0, 0.02, EpisodeWatch(True), drops)
+    drive(inbox, 10.0, 11.0)
+    inbox.put_image(picture(10.5))
+    assert inbox.take(0.0) is None
+    inbox.put_camera_info("the camera")
+    assert inbox.take(0.0).camera_info == "the camera"
+
+
+def test_image_without_camera_info_is_dropped_and_counted(drops):
+    inbox = Inbox(2.0, WAIT, 1.0, 0.02, EpisodeWatch(True), drops)
+    drive(inbox, 10.0, 11.0)
+    inbox.put_image(picture(10.5))
+    assert inbox.take(2 * WAIT) is None
+    assert drops.counts() == {"no camera_info": 1}
 
 
 def test_companions_are_joined_by_exact_or_near_stamp(inbox):
