@@ -162,7 +162,7 @@ def test_a_failing_apt_is_one_line_that_says_what_and_where(tmp_path: Path):
     repository = copy_of_the_repository(tmp_path / "placenet_ros")
     programs = tmp_path / "programs"
     write_program(programs / "dpkg-query", "exit 1")
-    write_program(programs / "apt-get", 'echo "Reading..."; echo "E: Unable to locate package ros-core"; exit 100')
+    write_program(programs / "apt-get", 'echo "Reading..."; echo "E: Unable to locate package ros-core"; echo; echo Bye; exit 100')
     write_program(programs / "sudo", 'exec "$@"')
     failed = install(repository, str(programs))
     assert failed.returncode == 1
@@ -195,10 +195,11 @@ def test_a_requirement_that_is_nowhere_is_one_line_that_names_it(tmp_path: Path)
 
 
 def test_a_folder_with_a_space_is_refused(tmp_path: Path):
-    failed = install(copy_of_the_repository(tmp_path / "placenet ros"))
+    repository = copy_of_the_repository(tmp_path / "placenet ros")
+    failed = install(repository)
     assert failed.returncode == 1
     (line,) = failed.stderr.splitlines()
-    assert "space" in line and "placenet ros" in line
+    assert "with a space" in line and f"move {repository}" in line
 
 
 def test_env_sh_without_set_up_says_so_in_one_line(tmp_path: Path):
