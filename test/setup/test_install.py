@@ -162,7 +162,7 @@ def test_a_failing_apt_is_one_line_that_says_what_and_where(tmp_path: Path):
     repository = copy_of_the_repository(tmp_path / "placenet_ros")
     programs = tmp_path / "programs"
     write_program(programs / "dpkg-query", "exit 1")
-    write_program(programs / "apt-get", 'echo "Reading..."; echo "E: Unable to locate package ros-core"; echo; echo Bye; exit 100')
+    write_program(programs / "apt-get", 'echo Reading; echo "E: Unable to locate package ros-core"; echo Bye; exit 100')
     write_program(programs / "sudo", 'exec "$@"')
     failed = install(repository, str(programs))
     assert failed.returncode == 1
