@@ -49,10 +49,12 @@ def test_many_small_steps_back_are_a_jump(watch):
     assert any(jumps)
 
 
-def test_first_stamps_of_a_source_after_a_jump_are_no_jump(watch):
+def test_source_that_is_new_after_a_jump_took_no_part_in_it(watch):
     see(watch, "image", 1.0)
-    assert not see(watch, "depth", 1.0)
+    assert not see(watch, "depth", 9.0)
     assert watch.episode == 2
+    assert see(watch, "depth", 1.0)
+    assert watch.episode == 3
 
 
 def test_jumps_begin_no_episode_where_that_is_not_wanted():
