@@ -10,6 +10,9 @@ from placenet_ros.model.modalities import MODALITIES
 TOWERS = ("tower", "pyramid", "pool")
 GRID_STRIDE = 4  # pixels of the image for one place of the representation's grid
 TOKENS = (1, 16, 256)
+# Far beyond any use; a damaged or foreign description is not to take hours or all memory before it is refused.
+LARGEST = {"image_size": 1024, "layers": 100, "representation_channels": 65536, "hidden_channels": 65536,
+           "canvas_channels": 65536, "latent_channels": 65536, "reprojection_channels": 65536}
 
 
 def _setting(default: Any, meaning: str) -> Any:
@@ -41,10 +44,9 @@ class PlaceNetConfig:
     reprojection_channels: int = _setting(32, "channels of the reprojected picture at the grid, beside R in the cores")
 
     def __post_init__(self) -> None:
-        for name in ("representation_channels", "hidden_channels", "canvas_channels", "latent_channels", "layers",
-                     "reprojection_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, most in LARGEST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be 1 to {most}, not {getattr(self, name)}")
         if self.image_size < 16 or self.image_size % 16:
             raise ValueError(f"image_size must be a multiple of 16 pixels, not {self.image_size}")
         if not 0.0 < self.field_of_view_degrees < 180.0:

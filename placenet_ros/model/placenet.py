@@ -140,7 +140,8 @@ class PlaceNet(nn.Module):
         """
         weights = read_weights(path)
         try:
-            model = cls(PlaceNetConfig.from_dict(weights.config))
+            with torch.device("meta"):  # no memory until the weights are known to fit
+                model = cls(PlaceNetConfig.from_dict(weights.config))
         except ValueError as error:
             raise WeightsError(f"{path}: {error}; made by another version?") from error
         fill(model, weights.tensors, path)

@@ -18,6 +18,7 @@ from torch import Tensor
 from placenet_ros.model.viewpoints import camera_axes
 
 NEAREST_M = 0.05  # points nearer to the query's camera than this are not drawn
+FARTHEST_M = 1000.0  # depth from here on is no measurement: simulators write huge numbers where nothing was hit
 NOTHING = torch.iinfo(torch.int64).max
 
 
@@ -52,7 +53,8 @@ def point_cloud(rgb: Tensor, depth: Tensor, viewpoints: Tensor, position_scale: 
     rays = forward + tangents[None, :, None] * right + tangents[:, None, None] * down  # b m s s 3
     origins = viewpoints[:, :, None, None, :3].float() * position_scale
     positions = origins + depth.float().movedim(2, -1) * rays
-    return PointCloud(positions.flatten(1, 3), rgb.movedim(2, -1).flatten(1, 3).float(), (depth > 0).flatten(1))
+    measured = ((depth > 0) & (depth < FARTHEST_M)).flatten(1)
+    return PointCloud(positions.flatten(1, 3), rgb.movedim(2, -1).flatten(1, 3).float(), measured)
 
 
 def reproject(cloud: PointCloud, query_viewpoints: Tensor, size: int, position_scale: float,

@@ -84,8 +84,8 @@ class PlaceNetNode:
     # ---- Worker ----
 
     def _make_tasks(self) -> Tasks:
-        # PyTorch's threads are to sleep while they wait: spinning takes the cores from the robot's other nodes, and made
-        # a view take up to twenty times as long on a busy machine of two cores. Read when PyTorch is loaded.
+        # PyTorch's threads are to sleep while they wait: spinning takes the cores from the robot's other nodes, and
+        # made a view take up to twenty times as long on a busy machine of two cores. Read when PyTorch is loaded.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from placenet_ros.node.loading import load_model  # imports PyTorch: seconds that only the worker may wait
 

@@ -123,10 +123,13 @@ class SceneMemory:
         """(c,) float32 of norm 1: the representation, averaged over its places.
 
         Raises:
-            ValueError: nothing has been observed yet.
+            ValueError: nothing has been observed yet, or the representation is zero everywhere (broken weights).
         """
         average = self._representation().total[0].mean(dim=(1, 2))
-        return (average / average.norm()).cpu().numpy()
+        norm = average.norm()
+        if not norm > 0:
+            raise ValueError("the representation has no direction: it is zero or not finite; are the weights sound?")
+        return (average / norm).cpu().numpy()
 
     @torch.inference_mode()
     def reanchor(self, pose: CameraPose) -> None:

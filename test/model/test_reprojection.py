@@ -49,9 +49,11 @@ def test_the_nearer_of_two_points_hides_the_farther():
     assert picture.colour.sum(dim=(0, 1, 3, 4)).tolist() == [0.0, 1.0, 0.0]
 
 
-def test_points_behind_the_camera_or_without_depth_are_not_drawn():
+def test_points_behind_the_camera_too_far_or_without_depth_are_not_drawn():
     behind = PointCloud(torch.tensor([[[-1.0, 0.0, 0.5]]]), torch.ones(1, 1, 3), torch.ones(1, 1, dtype=torch.bool))
     assert not reproject(behind, viewpoints(LEVEL), SIZE, SCALE, FOV).mask.any()
+    _, far = observed(wall(1e9))
+    assert not reproject(far, viewpoints(LEVEL), SIZE, SCALE, FOV).mask.any()
     _, cloud = observed(wall(0.0))
     one_metre_back = LEVEL - torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0])
     assert not reproject(cloud, viewpoints(one_metre_back), SIZE, SCALE, FOV).mask.any()

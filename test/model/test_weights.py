@@ -82,6 +82,10 @@ def test_another_architecture_or_size_is_named(folder):
     assert "missing: generation_cores.2" in refusal(folder)
     edit(folder, config=dict(SMALL.to_dict(), layrs=3))
     assert "did you mean 'layers'" in refusal(folder)
+    edit(folder, config=dict(SMALL.to_dict(), hidden_channels=60000))  # would take 1.6 TB
+    assert "of another shape" in refusal(folder)
+    edit(folder, config=dict(SMALL.to_dict(), layers=10**9))
+    assert "layers must be 1 to 100" in refusal(folder)
     edit(folder, architecture="ResNet")
     assert "'ResNet'" in refusal(folder)
 

@@ -109,6 +109,16 @@ def test_the_embedding_has_norm_1_and_tells_scenes_apart(model):
     assert not np.allclose(memory.embedding(), other.embedding())
 
 
+def test_a_representation_without_direction_is_no_embedding(model):
+    with torch.no_grad():
+        model.representation.conv8.weight.zero_()
+        model.representation.conv8.bias.zero_()
+    memory = SceneMemory(model)
+    memory.add(*observation(0))
+    with pytest.raises(ValueError, match="no direction"):
+        memory.embedding()
+
+
 def test_spread_is_the_deviation_of_samples_and_zero_for_one(model):
     memory = SceneMemory(model)
     memory.add(*observation(0))
