@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # A house that no training has seen, and how long the robot drives through it.
 demo_house := seed=10000001 seconds=40
 
-.PHONY: help demo test lint setup clean
+.PHONY: help demo test lint setup clean python-3.10
 .NOTPARALLEL:
 
 help:
@@ -20,15 +20,19 @@ setup:
 
 # On a master of its own, so that a roscore that runs already is left alone. roslaunch's status says nothing of its nodes:
 # the reporter writes report.json if all went well.
-demo: setup
+demo: setup python-3.10
 	@rm -rf out/demo && mkdir -p out/demo
 	@source ./env.sh && export ROS_HOME=$(CURDIR)/out/demo/ros ROS_HOSTNAME=localhost && unset ROS_IP && \
 	python -m training.make_bag out/demo/house.bag $(demo_house) && \
 	roslaunch --port="$$(python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')" placenet_ros demo.launch bag:=$(CURDIR)/out/demo/house.bag out:=$(CURDIR)/out/demo
 	@test -f out/demo/report.json || { echo "make demo: failed: see the messages above" >&2; exit 1; }
 
-test: setup
+test: setup python-3.10
 	@test/run.sh
+
+# Houses and training need it; the node alone runs on the 3.8 of ROS Noetic.
+python-3.10:
+	@.venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: demo and test need Python 3.10 (Debian 12); here the node alone works: source env.sh, roslaunch placenet_ros placenet.launch" >&2; exit 1; }
 
 lint: setup
 	@test/run.sh lint
