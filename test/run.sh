@@ -34,7 +34,7 @@ for group in "${groups[@]}"; do
         part catkin_lint catkin_lint --offline --strict .
         ;;
     pytest)
-        part pytest pytest
+        part pytest pytest --durations=10
         ;;
     rostest)
         for file in test/node/*.test; do
