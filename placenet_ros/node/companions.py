@@ -9,18 +9,24 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-MAX_MESSAGES = 8
+# A bound on memory for what comes faster than cameras do: two seconds at 30 Hz, and some 80 MB of VGA depth in metres.
+MAX_MESSAGES = 64
 
 
 class CompanionBuffer:
-    """The last messages of one topic. tolerance: seconds that two stamps may be apart and still belong together."""
+    """The messages of about the last `seconds` of one topic, and of them the last MAX_MESSAGES.
 
-    def __init__(self, tolerance: float):
-        self._tolerance = int(tolerance * 1e9)
+    tolerance: seconds that two stamps may be apart and still belong together.
+    """
+
+    def __init__(self, tolerance: float, seconds: float):
+        self._tolerance, self._span = int(tolerance * 1e9), int(seconds * 1e9)
         self._messages: deque[Any] = deque(maxlen=MAX_MESSAGES)
 
     def add(self, message: Any) -> None:
         self._messages.append(message)
+        while _stamp(self._messages[0]) < _stamp(message) - self._span:
+            self._messages.popleft()
 
     def clear(self) -> None:
         self._messages.clear()

@@ -20,7 +20,6 @@ class Frames:
     """Poses of cameras in the odometry's frame.
 
     base_to_camera: x y z qx qy qz qw, the camera's frame in the robot's; empty: TF is asked, once for each pair.
-    Raises PoseError for a base_to_camera that is no pose.
     """
 
     def __init__(self, base_to_camera: Sequence[float]):

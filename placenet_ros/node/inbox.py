@@ -20,7 +20,8 @@ from placenet_ros.node.episodes import EpisodeWatch
 from placenet_ros.node.odometry import OdometryBuffer, OdometrySample
 from placenet_ros.node.request import Request
 
-MAX_REQUESTS = 10
+MAX_QUERIES = 10
+TOP_SPEED = 3.0  # m/s: faster than indoor robots drive; what odometry moves beyond it between two poses is a jump
 DROP_LINES = {
     "late": "an image is older than the odometry kept: it came too late to be placed",
     "no odometry": "no odometry on either side of an image's stamp: is it published, and with the same clock?",
@@ -36,6 +37,7 @@ class PosedImage:
     camera_info: Any  # sensor_msgs/CameraInfo, the newest
     odometry: OdometrySample  # at the image's stamp
     companions: dict[str, Any]  # depth, objects: those that came
+    missing: tuple[str, ...]  # those of them that are published, but of which none came for this image
     episode: int
     arrived: float  # seconds, monotonic
 
@@ -53,8 +55,9 @@ class _Waiting:
 class Inbox:
     """Shared by all callbacks and the worker.
 
-    odometry_seconds: how much odometry is kept. odometry_wait: seconds an image waits for odometry and companions.
-    odometry_jump: metres between two successive odometry poses that mean that odometry restarted; 0: none does.
+    odometry_seconds: how much odometry, depth and objects are kept. odometry_wait: seconds an image waits for these.
+    odometry_jump: metres between two successive odometry poses, beyond what TOP_SPEED explains, that mean that odometry
+        restarted; 0: no distance does. Another frame_id always does.
     join_tolerance: seconds between the stamps of an image and its companions.
     """
 
@@ -71,7 +74,7 @@ class Inbox:
         self._episodes, self._drops = episodes, drops
         self._condition = threading.Condition()
         self._odometry = OdometryBuffer(odometry_seconds)
-        self._companions = {name: CompanionBuffer(join_tolerance) for name in ("depth", "objects")}
+        self._companions = {name: CompanionBuffer(join_tolerance, odometry_seconds) for name in ("depth", "objects")}
         self._is_published: dict[str, Callable[[], bool]] = {name: lambda: False for name in self._companions}
         self._camera_info: Any = None
         self._newest: _Waiting | None = None  # the one-place slot
@@ -118,10 +121,16 @@ class Inbox:
             self._condition.notify()
 
     def put_request(self, request: Request) -> None:
-        """Queue a request; where too many wait, the oldest is refused."""
+        """Queue a request; where too many queries wait, the oldest is refused.
+
+        Those of services never are: as many wait as have callers that wait.
+        """
         with self._condition:
-            if len(self._requests) >= MAX_REQUESTS:
-                self._requests.popleft().refuse("too many requests at once: this one gave way to newer ones")
+            self._requests = deque(waiting for waiting in self._requests if not waiting.is_abandoned)
+            queries = [waiting for waiting in self._requests if waiting.is_query]
+            if request.is_query and len(queries) >= MAX_QUERIES:
+                self._requests.remove(queries[0])
+                queries[0].refuse("too many queries at once: this one gave way to newer ones")
                 self._drops.count("queries refused", "more queries than the model can answer: the oldest are dropped")
             self._requests.append(request)
             self._condition.notify()
@@ -161,32 +170,56 @@ class Inbox:
     def _next(self, now: float) -> PosedImage | Request | None:
         if self._requests and self._serve_request_next:
             self._serve_request_next = False
-            return self._requests.popleft()
+            return self._next_request()
         posed = self._next_image(now)
         if posed is not None:
             self._serve_request_next = True
             return posed
-        return self._requests.popleft() if self._requests else None
+        return self._next_request() if self._requests else None
+
+    def _next_request(self) -> Request:
+        """The oldest; those that a caller waits for go before queries."""
+        request = next((waiting for waiting in self._requests if not waiting.is_query), self._requests[0])
+        self._requests.remove(request)
+        return request
 
     def _next_image(self, now: float) -> PosedImage | None:
-        """The image that waits, if it has all that it needs; one that waits in vain is dropped."""
+        """The image that waits, if it has all that it needs; one that waits in vain is dropped.
+
+        One that has waited out its time, as during a long prediction, gives way to the newest if that is complete.
+        """
+        if self._waiting is not None and self._newest is not None and now >= self._gives_up_at():
+            if self._is_complete(self._newest):
+                self._waiting, self._newest = self._newest, None
+                self.images_superseded += 1
         while self._waiting is not None or self._newest is not None:
             if self._waiting is None:
                 self._waiting, self._newest = self._newest, None
             waiting, gives_up = self._waiting, now >= self._gives_up_at()
             odometry = self._odometry.at(waiting.stamp)
-            companions = {name: buffer.near(waiting.stamp) for name, buffer in self._companions.items()}
+            companions = self._companions_at(waiting.stamp)
             lacks = self._lacking(odometry, waiting.stamp)
             if lacks is None and (gives_up or not self._awaits_companion(companions, waiting.stamp)):
                 self._waiting = None
-                found = {name: message for name, message in companions.items() if message is not None}
-                episode = self._episodes.episode
-                return PosedImage(waiting.image, self._camera_info, odometry, found, episode, waiting.arrived)
+                return self._posed(waiting, odometry, companions)
             if lacks is None or not (gives_up or lacks == "late"):
                 return None
             self._waiting = None
             self._drops.count(lacks, DROP_LINES[lacks])
         return None
+
+    def _posed(self, waiting: _Waiting, odometry: OdometrySample, companions: dict[str, Any]) -> PosedImage:
+        found = {name: message for name, message in companions.items() if message is not None}
+        missing = tuple(name for name in companions if name not in found and self._is_published[name]())
+        episode = self._episodes.episode
+        return PosedImage(waiting.image, self._camera_info, odometry, found, missing, episode, waiting.arrived)
+
+    def _is_complete(self, waiting: _Waiting) -> bool:
+        lacks = self._lacking(self._odometry.at(waiting.stamp), waiting.stamp)
+        return lacks is None and not self._awaits_companion(self._companions_at(waiting.stamp), waiting.stamp)
+
+    def _companions_at(self, stamp: int) -> dict[str, Any]:
+        return {name: buffer.near(stamp) for name, buffer in self._companions.items()}
 
     def _lacking(self, odometry: OdometrySample | None, stamp: int) -> str | None:
         """What keeps an image from being used; None: nothing does."""
@@ -215,10 +248,13 @@ class Inbox:
 
     def _has_restarted(self, sample: OdometrySample) -> bool:
         last = self._odometry.newest
-        if last is None or self._odometry_jump == 0:
+        if last is None:
             return False
+        if sample.frame_id != last.frame_id:
+            return True
         distance = np.linalg.norm(sample.pose.position - last.pose.position)
-        return sample.frame_id != last.frame_id or distance > self._odometry_jump
+        gap = abs(sample.stamp - last.stamp) * 1e-9
+        return self._odometry_jump > 0 and distance > self._odometry_jump + TOP_SPEED * gap
 
     def _forget(self) -> None:
         self._odometry.clear()

@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from placenet_ros.node.rigid_pose import PoseError, RigidPose
+
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of numbers"}
 
 
@@ -60,6 +62,11 @@ class NodeParameters:
                 "parameter ~base_to_camera must be [x, y, z, qx, qy, qz, qw] or [] (then TF is asked), "
                 f"found {len(self.base_to_camera)} numbers"
             )
+        if self.base_to_camera:
+            try:
+                RigidPose.checked(self.base_to_camera[:3], self.base_to_camera[3:])
+            except PoseError as error:
+                raise ParameterError(f"parameter ~base_to_camera: {error}") from error
 
     @classmethod
     def from_dictionary(cls, values: dict[str, Any]) -> NodeParameters:

@@ -33,7 +33,6 @@ from placenet_ros.node.inputs import Inputs
 from placenet_ros.node.live_scene import LiveScene
 from placenet_ros.node.parameters import NodeParameters, ParameterError
 from placenet_ros.node.request import Request, RequestError
-from placenet_ros.node.rigid_pose import PoseError
 from placenet_ros.node.silence import SilenceWatch
 from placenet_ros.node.tasks import Tasks
 from placenet_ros.node.worker import Worker
@@ -44,9 +43,9 @@ STOP_SECONDS = 0.5  # for what the worker is doing to end
 
 
 class PlaceNetNode:
-    """All parts of the node, started. failed: called with what ended the worker, if anything does.
+    """All parts of the node, started. failed: called with what ended the worker or heartbeat, if anything does.
 
-    Raises ParameterError or PoseError for parameters that cannot be.
+    Raises ParameterError for parameters that cannot be.
     """
 
     def __init__(self, parameters: NodeParameters, failed: Callable[[Exception], None]):
@@ -72,7 +71,7 @@ class PlaceNetNode:
         diagnostics = Diagnostics(
             self._inbox, self._activity, self._drops, self._silence, self._scene, self._inputs.has_publisher
         )
-        self._heartbeat = Heartbeat(self._inbox.note_clock, diagnostics.beat)
+        self._heartbeat = Heartbeat(self._inbox.note_clock, diagnostics.beat, failed)
         self._services = [
             rospy.Service("~predict_view", PredictView, self._on_predict_view),
             rospy.Service("~reset", Trigger, self._on_reset),
@@ -112,7 +111,7 @@ class PlaceNetNode:
     # ---- Requests ----
 
     def _on_query(self, query: PoseStamped) -> None:
-        self._inbox.put_request(Request(lambda tasks: tasks.publish_answer(query)))
+        self._inbox.put_request(Request(lambda tasks: tasks.publish_answer(query), is_query=True))
 
     def _on_predict_view(self, asked: PredictViewRequest) -> PredictViewResponse:
         try:
@@ -140,8 +139,8 @@ def weights_path(weights: str) -> Path:
         path = Path(rospkg.RosPack().get_path("placenet_ros")) / "weights" / weights
     if not weights or not path.exists():
         raise ParameterError(
-            f"parameter ~weights is '{weights}', but there is no {path}: give the path of a weights folder, or the "
-            "name of one in the package's folder weights/"
+            f"parameter ~weights is '{weights}', but there is no {path.absolute()}: give the whole path of a weights "
+            "folder, or the name of one in the package's folder weights/"
         )
     return path
 
@@ -165,7 +164,7 @@ class Run:
         if rospy.core.is_shutdown_requested():
             return  # topics are being closed: whoever publishes then fails, and that is no failure
         self._failure = error
-        if isinstance(error, (ParameterError, PoseError)):
+        if isinstance(error, ParameterError):
             rospy.logfatal(str(error))
         else:
             rospy.logfatal("".join(traceback.format_exception(type(error), error, error.__traceback__)))

@@ -48,8 +48,12 @@ def opened_bag(path: str) -> rosbag.Bag:
 def check_bag(path: str, topics: dict[str, str]) -> float:
     """Length of the bag in seconds. topics: by input (image, camera_info, odom) the topic that it should be on.
 
-    Raises BagError for a bag that lacks one of them, naming it and those that the bag has.
+    Raises BagError for a bag that lacks one of them, naming it and those that the bag has, and for a relative path.
     """
+    if not os.path.isabs(path):
+        raise BagError(
+            f"{path}: roslaunch starts nodes in another folder; give the whole path, {os.path.abspath(path)}"
+        )
     with opened_bag(path) as bag:
         found = {name: topic.msg_type for name, topic in bag.get_type_and_topic_info().topics.items()}
         seconds = bag.get_end_time() - bag.get_start_time() if found else 0.0

@@ -11,14 +11,23 @@ class RequestError(Exception):
 
 
 class Request:
-    """Work to be done with the worker's tasks, once; the one who asks may wait for the answer."""
+    """Work to be done with the worker's tasks, once; the one who asks may wait for the answer.
 
-    def __init__(self, work: Callable[[Any], Any]):
+    is_query: whether it came by a topic: nobody waits, and where there are too many it gives way to newer ones.
+    """
+
+    def __init__(self, work: Callable[[Any], Any], is_query: bool = False):
+        self.is_query = is_query
         self._work = work
         self._done = threading.Event()
         self._answer: Any = None
         self._refusal: RequestError | None = None
         self._is_abandoned = False
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the one who asked has given up."""
+        return self._is_abandoned
 
     def run(self, tasks: Any) -> None:
         """Do it (in the worker), unless nobody waits any more."""

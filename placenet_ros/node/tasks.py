@@ -81,6 +81,13 @@ class Tasks:
         self._camera_frame_id = header.frame_id
         if not self.scene.wants(pose, posed.odometry.stamp):
             return
+        for name in posed.missing:
+            topic = rospy.resolve_name(name)
+            self._drops.count(
+                f"no {name}",
+                f"{topic}: an observation goes without {name}, none came within ~join_tolerance of the image's stamp "
+                f"in ~odometry_wait; compare the stamps: rostopic echo {topic}/header",
+            )
         pictures = self._pictures.make(posed.image, posed.companions, posed.camera_info)
         observation = Observation(posed.odometry.stamp, pose, *pictures)
         if self._outputs.has_surprise_listener():

@@ -118,6 +118,7 @@ class Replaying(unittest.TestCase):
 
     def test_bag_that_is_missing_or_damaged_is_not_played(self):
         self.assert_is_not_played("/nowhere.bag", "/nowhere.bag: no such bag")
+        self.assert_is_not_played("walk.bag", f"give the whole path, {Path.cwd()}/walk.bag")
         damaged = self.folder / "damaged.bag"
         damaged.write_bytes(write_bag(self.folder / "whole.bag").read_bytes()[:5000])
         self.assert_is_not_played(damaged, f"{damaged}: no index", "rosbag reindex")

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from placenet_ros.node.companions import CompanionBuffer
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.episodes import EpisodeWatch
-from placenet_ros.node.inbox import MAX_REQUESTS, Inbox, PosedImage
+from placenet_ros.node.inbox import MAX_QUERIES, Inbox, PosedImage
 from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.request import Request, RequestError
 from placenet_ros.node.rigid_pose import RigidPose
@@ -128,10 +129,59 @@ def test_image_waits_a_moment_for_its_depth_and_then_goes_without(inbox):
     assert time.monotonic() - begun >= WAIT * 0.9
 
 
+def test_image_that_waits_through_a_long_task_keeps_its_depth(inbox):
+    inbox.expect_companion("depth", lambda: True)
+    drive(inbox, 9.0, 10.0)
+    inbox.put_image(picture(10.02))
+    assert inbox.take(0.0) is None  # waits for odometry; then the worker is busy for a second and a half
+    drive(inbox, 10.1, 11.6)
+    for frame in range(45):
+        inbox.put_companion("depth", picture(10.02 + frame / 30))
+    found = inbox.take(0.0)
+    assert (found.image.header.stamp, found.missing) == (10.02 * SECOND, ())
+    assert found.companions["depth"].header.stamp == 10.02 * SECOND
+
+
+def test_after_a_long_task_the_newest_image_goes_before_one_that_waited(inbox):
+    inbox.expect_companion("depth", lambda: True)
+    drive(inbox, 9.0, 12.0)
+    inbox.put_image(picture(10.0))
+    assert inbox.take(0.0) is None
+    time.sleep(WAIT)
+    inbox.put_companion("depth", picture(10.9))
+    inbox.put_image(picture(10.9))
+    assert inbox.take(0.0).image.header.stamp == 10.9 * SECOND
+    assert inbox.images_superseded == 1
+    assert inbox.take(0.0) is None
+
+
+def test_images_go_on_without_depth_that_never_fits(inbox):
+    inbox.expect_companion("depth", lambda: True)
+    drive(inbox, 9.0, 12.0)
+    inbox.put_image(picture(10.0))
+    assert inbox.take(0.0) is None
+    time.sleep(WAIT)
+    inbox.put_image(picture(10.2))
+    found = inbox.take(0.0)
+    assert (found.image.header.stamp, found.companions, found.missing) == (10.0 * SECOND, {}, ("depth",))
+
+
+def test_companions_are_bounded_in_time_and_in_number():
+    buffer = CompanionBuffer(0.02, 2.0)
+    for frame in range(90):
+        buffer.add(picture(10 + frame / 30))
+    assert buffer.near(round((10 + 29 / 30 - 0.02) * SECOND)) is not None
+    assert buffer.near(round(10.5 * SECOND)) is None
+    for frame in range(1000):
+        buffer.add(picture(13 + frame / 1000))
+    assert buffer.near(round(13.9 * SECOND)) is None
+
+
 def test_image_does_not_wait_for_depth_that_nobody_publishes(inbox):
     drive(inbox, 10.0, 12.0)
     inbox.put_image(picture(10.5))
-    assert inbox.take(0.0).companions == {}
+    found = inbox.take(0.0)
+    assert (found.companions, found.missing) == ({}, ())
 
 
 def test_requests_are_served_between_images(inbox):
@@ -145,14 +195,35 @@ def test_requests_are_served_between_images(inbox):
     assert order == [PosedImage, Request, PosedImage, Request]
 
 
-def test_too_many_requests_refuse_the_oldest(inbox, drops):
-    requests = [Request(lambda tasks: None) for _ in range(MAX_REQUESTS + 1)]
-    for request in requests:
-        inbox.put_request(request)
+def test_too_many_queries_refuse_the_oldest_and_never_a_service(inbox, drops):
+    reset = Request(lambda tasks: None)
+    inbox.put_request(reset)
+    queries = [Request(lambda tasks: None, is_query=True) for _ in range(MAX_QUERIES + 1)]
+    for query in queries:
+        inbox.put_request(query)
     with pytest.raises(RequestError, match="gave way"):
-        requests[0].wait(0.0)
+        queries[0].wait(0.0)
     assert drops.counts() == {"queries refused": 1}
-    assert inbox.take(0.0) is requests[1]
+    assert inbox.take(0.0) is reset
+    assert inbox.take(0.0) is queries[1]
+
+
+def test_service_is_served_before_the_queries_that_wait(inbox):
+    query, reset = Request(lambda tasks: None, is_query=True), Request(lambda tasks: None)
+    inbox.put_request(query)
+    inbox.put_request(reset)
+    assert [inbox.take(0.0), inbox.take(0.0)] == [reset, query]
+
+
+def test_requests_whose_callers_gave_up_do_not_pile_up(inbox):
+    for _ in range(3):
+        request = Request(lambda tasks: None)
+        inbox.put_request(request)
+        with pytest.raises(RequestError):
+            request.wait(0.0)
+    last = Request(lambda tasks: None)
+    inbox.put_request(last)
+    assert inbox.take(0.0) is last
 
 
 def test_request_that_nobody_waits_for_is_not_run():
@@ -197,6 +268,23 @@ def test_odometry_that_restarts_begins_an_episode(inbox, restarted):
     inbox.put_odometry(restarted)
     inbox.put_image(picture(11.1))
     assert inbox.take(0.0).episode == 2
+
+
+def test_gap_in_odometry_that_a_robot_can_have_driven_begins_no_episode(inbox):
+    drive(inbox, 10.0, 11.0)
+    inbox.put_odometry(odometry(14.0, x=1.1 + 3.0 * 0.6))
+    inbox.put_image(picture(14.0))
+    assert inbox.take(0.0).episode == 1
+
+
+@pytest.mark.parametrize("restarted, episode", [(odometry(11.1, x=50.0), 1), (odometry(11.1, x=0.1, frame_id="map"), 2)])
+def test_without_a_jump_distance_only_another_frame_begins_an_episode(drops, restarted, episode):
+    inbox = Inbox(2.0, WAIT, 0.0, 0.02, EpisodeWatch(True), drops)
+    inbox.put_camera_info("the camera")
+    drive(inbox, 10.0, 11.0)
+    inbox.put_odometry(restarted)
+    inbox.put_image(picture(11.1))
+    assert inbox.take(0.0).episode == episode
 
 
 def test_closed_inbox_lets_the_worker_go(inbox):

@@ -44,6 +44,7 @@ def test_whole_numbers_do_for_numbers():
         ({"odometry_wait": float("inf")}, "~odometry_wait must be at least 0, found inf"),
         ({"input_is_rectified": 1}, "~input_is_rectified must be true or false, found 1"),
         ({"base_to_camera": [1.0, 2.0]}, "~base_to_camera must be .* found 2 numbers"),
+        ({"base_to_camera": [0.0] * 7}, "~base_to_camera: .* norm 0"),
         ({"weights": 3}, "~weights must be text, found 3"),
     ],
 )
