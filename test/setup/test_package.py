@@ -8,7 +8,7 @@ import pytest
 from catkin_pkg.changelog import get_changelog_from_path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS_FOR_USERS = ["config", "launch", "rviz", "weights"]
+FOLDERS_FOR_USERS = ["config", "launch", "weights"]
 
 
 def shell(command: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -39,7 +39,9 @@ def files_below(folder: Path) -> set:
 def test_everything_a_user_needs_is_installed(installed: Path):
     share = installed / "share" / "placenet_ros"
     for name in FOLDERS_FOR_USERS:
-        assert files_below(share / name) == files_below(ROOT / name)
+        expected = files_below(ROOT / name)
+        assert expected, name
+        assert files_below(share / name) == expected
     assert {path.name for path in (ROOT / "nodes").iterdir()} <= {
         path.name for path in (installed / "lib" / "placenet_ros").iterdir()
     }
