@@ -90,7 +90,11 @@ CYLINDER, BALL = unit_cylinder(), unit_ball()
 class Mesh:
     """Triangles of a house.
 
-    vertices: VERTEX array. indices: uint32, three for each triangle. room_ranges: (first index, count) of each room.
+    vertices: VERTEX array. indices: uint32, three for each triangle, chunk by chunk. A chunk is what is drawn or left
+    out together: floor and ceiling of a room, a wall, a door, a window or a piece.
+    chunk_ranges: int (chunks, 2), each one's first index and number of indices.
+    chunk_rooms: int (chunks), the index of the room that each is seen with.
+    chunk_areas: float (chunks, 4), the rectangle of the floor plan that holds each: x0, y0, x1, y1 in metres.
     material_table: float32 (materials, 3, 4), the linear RGB of each colour, then pattern, emission and 0.
     room_table: float32 (rooms, 4, 4), rows lamp position, lamp colour, low corner, high corner, each with a 4th number
     (daylight in the first row).
