@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, PublishedConfig, PublishedPlaceNet
 
+MODELS = ("published", "placenet", "placenet-small")
 OBSERVATIONS = (1, 5, 20)
 SMALL = Path(__file__).parent.parent / "config" / "training" / "placenet-small.yaml"
 
@@ -92,7 +93,9 @@ def processor() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=15, help="timed calls for each figure (default: 15)")
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="which to time (default: all)")
+    arguments = parser.parse_args()
+    repeats = arguments.repeats
     torch.manual_seed(0)
     print(f"{processor()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, load average "
           f"{os.getloadavg()[0]:.1f} at the start; median (fastest) of {repeats}, milliseconds")
@@ -100,7 +103,10 @@ def main() -> None:
           + " | ".join(f"predict from {m}" for m in OBSERVATIONS) + " |")
     print("| --- " * (4 + len(OBSERVATIONS)) + "|")
     small = PlaceNetConfig.from_dict(yaml.safe_load(SMALL.read_text())["model"])
-    for make in (published, partial(ours, "placenet", PlaceNetConfig()), partial(ours, "placenet-small", small)):
+    makers = (published, partial(ours, "placenet", PlaceNetConfig()), partial(ours, "placenet-small", small))
+    for name, make in zip(MODELS, makers):
+        if name not in arguments.models:
+            continue
         candidate = make()
         for bf16 in (False, True):
             print(row(candidate, bf16, repeats), flush=True)

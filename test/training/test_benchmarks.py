@@ -1,0 +1,21 @@
+"""The benchmarks start and print their figures; here at their smallest."""
+
+import subprocess
+import sys
+
+import pytest
+
+from training.configuration import REPOSITORY
+
+
+@pytest.mark.parametrize(
+    "words, last_line",
+    [
+        (["benchmarks.predict", "--models", "placenet-small", "--repeats", "1"], "| placenet-small |"),
+        (["benchmarks.render", "houses=1", "processes=1"], "whole trajectories, 1 processes"),
+    ],
+)
+def test_a_benchmark_prints_its_figures(words, last_line):
+    done = subprocess.run([sys.executable, "-m", *words], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(last_line)
