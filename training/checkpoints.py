@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole or not at all, found again by the same command.
+"""Checkpoints and other files of a run: written whole or not at all, found again by the same command.
 
     RUN/checkpoints/
         samples-000001200000.pt    the state after that many samples seen
@@ -27,6 +27,16 @@ def checkpoint_path(folder: Path, samples_seen: int) -> Path:
     return folder / f"samples-{samples_seen:012d}.pt"
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file, or none of it: a crash leaves what was there before. Raises OSError."""
+    temporary = path.with_name(path.name + UNFINISHED)
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
 def save_checkpoint(folder: Path, samples_seen: int, state: dict[str, Any], keep: int) -> Path:
     """Write a checkpoint, then delete all but the newest `keep`.
 
@@ -37,10 +47,17 @@ def save_checkpoint(folder: Path, samples_seen: int, state: dict[str, Any], keep
         leftover.unlink()
     path = checkpoint_path(folder, samples_seen)
     temporary = path.with_suffix(UNFINISHED)
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:
+        reason = error if isinstance(error, OSError) else error.__context__  # torch.save hides it by one of its own
+        if not isinstance(reason, OSError):
+            raise
+        temporary.unlink(missing_ok=True)  # gives a full disk back what it took
+        raise OSError(reason.errno, reason.strerror, str(path)) from error
     os.replace(temporary, path)
     _sync_folder(folder)
     for old in _oldest_first(folder)[:-keep]:

@@ -22,7 +22,7 @@ from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, WeightsEr
 from training.baselines import BASELINES
 from training.configuration import UserError, argument, parse, run_command, section, setting
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
-from training.data.trajectories import UNSEEN_SEEDS_FROM, TrajectorySet, render_houses
+from training.data.trajectories import UNSEEN_SEEDS_FROM, TrajectorySet, device_for, render_houses
 from training.device import chosen_device
 from training.image_quality import QUALITIES, image_quality
 
@@ -170,6 +170,8 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_window(self.evaluation, self.sampling)
+        if self.frames < self.sampling.window:
+            raise ValueError(f"frames ({self.frames}) must be at least sampling.window ({self.sampling.window})")
         if self.houses < 1 or self.first_seed < 0:
             raise ValueError(f"houses ({self.houses}) must be at least 1, first_seed ({self.first_seed}) at least 0")
 
@@ -182,7 +184,8 @@ def main(argv: list[str]) -> None:
     except WeightsError as error:
         raise UserError(str(error)) from error
     size, field_of_view = model.config.image_size, model.config.field_of_view_degrees
-    data = render_houses(config.first_seed, config.houses, config.frames, size, field_of_view, device)
+    place = device_for(config.houses, config.frames, size, "auto", device)
+    data = render_houses(config.first_seed, config.houses, config.frames, size, field_of_view, place)
     predictors = {"this network": prior_prediction(model, config.evaluation.samples)}
     predictors |= rivals(model.config, config.evaluation, device)
     scale = model.config.position_scale

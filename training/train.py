@@ -33,7 +33,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from placenet_ros.model import PlaceNet, PlaceNetConfig, WeightsError, evidence_lower_bound
-from training.checkpoints import newest_checkpoint, save_checkpoint
+from training.checkpoints import newest_checkpoint, save_checkpoint, write_whole
 from training.configuration import (
     REPOSITORY,
     UserError,
@@ -48,7 +48,14 @@ from training.configuration import (
     setting,
 )
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
-from training.data.trajectories import BYTES_PER_PIXEL, UNSEEN_SEEDS_FROM, HousesConfig, TrajectorySet, render_houses
+from training.data.trajectories import (
+    BYTES_PER_PIXEL,
+    UNSEEN_SEEDS_FROM,
+    HousesConfig,
+    TrajectorySet,
+    device_for,
+    render_houses,
+)
 from training.device import chosen_device
 from training.evaluate import EvaluationConfig, check_window, evaluate, prior_prediction, rivals, table
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
@@ -104,9 +111,15 @@ class TrainConfig:
 
 def train(config: TrainConfig, command: str) -> None:
     """Train, evaluate and write the weights; `command` is noted in them."""
-    # ---- The run's folder and the device, before any work.
+    # ---- The device, memory and the run's folder, before any work.
     device = chosen_device(config.device)
+    houses, size, field_of_view = config.houses, config.model.image_size, config.model.field_of_view_degrees
+    place = device_for(houses.train + houses.unseen, houses.frames, size, houses.on_device, device)
     run = opened_run(config)
+    state = newest_checkpoint(run / "checkpoints")
+    if state is not None and is_finished(config, run, state):
+        print(f"finished after {state['samples_seen']:,} samples, nothing to do: {results(run)}")
+        return
     bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -118,7 +131,6 @@ def train(config: TrainConfig, command: str) -> None:
     parameters, averaged = list(model.parameters()), list(average.parameters())
     optimiser = torch.optim.Adam(parameters, lr=config.schedule.learning_rate, fused=device.type == "cuda")
     samples_seen, seconds_before = 0, 0.0
-    state = newest_checkpoint(run / "checkpoints")
     if state is not None:
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
@@ -129,18 +141,17 @@ def train(config: TrainConfig, command: str) -> None:
         for block in (*model.inference_cores, *model.generation_cores, model.image_head):
             block.compile(fullgraph=True)
 
-    # ---- Houses.
-    size, scale = config.model.image_size, config.model.position_scale
-    field_of_view = config.model.field_of_view_degrees
-    wish, frames = config.houses.on_device, config.houses.frames
-    data = render_houses(0, config.houses.train, frames, size, field_of_view, device, wish)
-    unseen = render_houses(UNSEEN_SEEDS_FROM, config.houses.unseen, frames, size, field_of_view, device, wish)
+    # ---- Houses; those to train on only where training is left to do.
+    scale = config.model.position_scale
+    done = first = progress(config.schedule, samples_seen, seconds_before)
+    if done < 1:
+        data = render_houses(0, houses.train, houses.frames, size, field_of_view, place)
+    unseen = render_houses(UNSEEN_SEEDS_FROM, houses.unseen, houses.frames, size, field_of_view, place)
 
     # ---- The loop.
     log = RunLog(run, samples_seen)
     samples, start = config.samples_per_step, time.monotonic()
     totals, logged = torch.zeros(len(METRICS) + config.model.layers, device=device), (samples_seen, start)
-    done = first = progress(config.schedule, samples_seen, seconds_before)
     while done < 1:
         # One step: everything in it is queued on the device without waiting for it.
         step = samples_seen // samples
@@ -187,9 +198,9 @@ def train(config: TrainConfig, command: str) -> None:
         if crossed(config.evaluate_every, samples_seen, samples) and done < 1:
             paused = time.monotonic()
             asked = replace(config.evaluation, queries=config.evaluate_queries, samples=1)
-            for name, houses in (("seen", data), ("unseen", unseen)):
+            for name, trajectories in (("seen", data), ("unseen", unseen)):
                 predictors = {"model": prior_prediction(average, 1)}
-                figures = evaluate(predictors, houses, config.sampling, asked, scale, device)
+                figures = evaluate(predictors, trajectories, config.sampling, asked, scale, device)
                 log.write(samples_seen, flat_figures(figures, name))
                 rmses = (f"{figures[count]['model']['rmse']['mean']:.2f} with {count}" for count in figures)
                 say(f"  RMSE of predictions, {name} houses: {', '.join(rmses)} observations")
@@ -209,11 +220,11 @@ def train(config: TrainConfig, command: str) -> None:
     figures = evaluate(predictors, unseen, config.sampling, config.evaluation, scale, device)
     about["evaluation"] = {**as_dict(config.evaluation), "houses": house_seeds(config)["unseen"], "figures": figures}
     write_weights(average, run, about, config.half_precision)
-    (run / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
+    write_whole(run / "evaluation.json", json.dumps(figures, indent=2) + "\n")
     log.draw(samples_seen, image_grid(average, unseen, config, device))
     log.close()
     print(table(figures))
-    print(f"weights in {run / 'weights'}, figures in {run / 'evaluation.json'}")
+    print(results(run))
 
 
 # ---- Parts of the loop that stand by themselves ----------------------------------------------------------------------
@@ -232,8 +243,24 @@ def opened_run(config: TrainConfig) -> Path:
             )
     else:
         run.mkdir(parents=True, exist_ok=True)
-        path.write_text(as_yaml(config))
+        write_whole(path, as_yaml(config))
     return run
+
+
+def is_finished(config: TrainConfig, run: Path, state: dict) -> bool:
+    """Whether training has come to its end by that checkpoint, and its result is there, stored as asked for."""
+    if progress(config.schedule, state["samples_seen"], state["seconds"]) < 1 or not (run / "evaluation.json").exists():
+        return False
+    try:
+        about = PlaceNet.from_pretrained(run / "weights").about
+    except WeightsError:  # missing or damaged: to be written again
+        return False
+    return "evaluation" in about and about["configuration"]["half_precision"] == config.half_precision
+
+
+def results(run: Path) -> str:
+    """Where to find what came of a run."""
+    return f"weights in {run / 'weights'}, figures in {run / 'evaluation.json'}"
 
 
 def latent_seed(seed: int, step: int) -> int:
@@ -275,8 +302,11 @@ class RunLog:
     """Figures of a run, to TensorBoard and as lines of JSON."""
 
     def __init__(self, run: Path, samples_seen: int) -> None:
-        self._writer = SummaryWriter(run / "tensorboard", purge_step=samples_seen)
-        self._lines = open(run / "metrics.jsonl", "a", encoding="utf-8")
+        path = run / "metrics.jsonl"
+        if path.exists():
+            drop_figures_after(samples_seen, path)
+        self._writer = SummaryWriter(run / "tensorboard", purge_step=samples_seen + 1)
+        self._lines = open(path, "a", encoding="utf-8")
 
     def write(self, samples_seen: int, figures: dict[str, float]) -> None:
         """Note figures by name at that number of samples."""
@@ -292,6 +322,19 @@ class RunLog:
     def close(self) -> None:
         self._writer.close()
         self._lines.close()
+
+
+def drop_figures_after(samples_seen: int, path: Path) -> None:
+    """Drop the lines of metrics.jsonl that a resumed run will write again, and one that a crash left unfinished."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            samples = json.loads(line)["samples"]
+        except json.JSONDecodeError:
+            continue
+        if samples <= samples_seen and line.endswith("\n"):
+            kept.append(line)
+    write_whole(path, "".join(kept))
 
 
 def flat_figures(figures: dict, prefix: str) -> dict[str, float]:
@@ -345,10 +388,13 @@ def provenance(config: TrainConfig, command: str, samples_seen: int, seconds: fl
 
 def write_weights(model: PlaceNet, run: Path, about: dict, half_precision: bool) -> None:
     """Write RUN/weights. Raises UserError where the weights cannot be stored that way."""
+    folder = run / "weights"
     try:
-        model.save_pretrained(run / "weights", about, half_precision)
+        model.save_pretrained(folder, about, half_precision)
     except WeightsError as error:
         raise UserError(f"{error}; half_precision=false stores them in full") from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def sizes(config: TrainConfig) -> str:

@@ -1,6 +1,8 @@
 """Training: it learns, it resumes as if nothing had happened, and it loses nothing to bad input."""
 
 import json
+import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from training.baselines import mean_image
 from training.checkpoints import checkpoint_path, newest_checkpoint, save_checkpoint
 from training.configuration import REPOSITORY, UserError
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
-from training.data.trajectories import HousesConfig, TrajectorySet
+from training.data.trajectories import SHARE_OF_MEMORY, HousesConfig, TrajectorySet
 from training.evaluate import EvaluationConfig
 from training.image_quality import image_quality
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
@@ -32,7 +34,7 @@ MODEL = PlaceNetConfig(image_size=16, representation_channels=16, hidden_channel
 def config(tmp_path, monkeypatch):
     """A run of a second, in round rooms."""
 
-    def rooms(first_seed, houses, frames, size, field_of_view, device, wish="auto"):
+    def rooms(first_seed, houses, frames, size, field_of_view, place):
         return TrajectorySet.of([round_room(first_seed + index, frames, size) for index in range(houses)])
 
     monkeypatch.setattr(training.train, "render_houses", rooms)
@@ -56,6 +58,10 @@ def config(tmp_path, monkeypatch):
 
 def run_folder(config):
     return training.train.Path(config.run)
+
+
+def files_of(config):
+    return {path: path.read_bytes() for path in run_folder(config).rglob("*") if path.is_file()}
 
 
 def result(config):
@@ -161,14 +167,95 @@ def test_a_crash_while_saving_leaves_the_older_checkpoints(tmp_path, monkeypatch
     assert [path.name for path in tmp_path.iterdir()] == ["samples-000000000003.pt"]
 
 
+def test_a_checkpoint_that_does_not_fit_on_the_disk_is_named_with_the_reason(tmp_path):
+    save_checkpoint(tmp_path, 1, {"samples_seen": 1}, keep=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError) as refused:
+            save_checkpoint(tmp_path, 2, {"samples_seen": 2, "model": torch.rand(1_000_000)}, keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused.value.filename == str(checkpoint_path(tmp_path, 2)) and refused.value.strerror == "File too large"
+    assert [path.name for path in tmp_path.iterdir()] == ["samples-000000000001.pt"]
+
+
 def test_a_run_folder_of_another_configuration_is_left_alone(config):
     train(config, "test")
-    before = {path: path.read_bytes() for path in run_folder(config).rglob("*") if path.is_file()}
+    before = files_of(config)
     with pytest.raises(UserError, match=r"another configuration \(seed: 0 -> 1; schedule.samples: 80 -> 90\)"):
         train(replace(config, seed=1, schedule=replace(config.schedule, samples=90)), "test")
-    assert before == {path: path.read_bytes() for path in run_folder(config).rglob("*") if path.is_file()}
+    assert before == files_of(config)
     train(replace(config, log_every=10), "test")  # what may change does, and a finished run ends at once
     assert before[run_folder(config) / "metrics.jsonl"] == (run_folder(config) / "metrics.jsonl").read_bytes()
+
+
+def test_a_finished_run_says_so_at_once(config, capsys, monkeypatch):
+    train(config, "test")
+    before = files_of(config)
+    with monkeypatch.context() as patched:
+        patched.setattr(training.train, "render_houses", None)
+        train(config, "test")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("finished after 80 samples, nothing to do: weights in ")
+    assert before == files_of(config)
+
+
+@pytest.mark.parametrize("missing", ["evaluation.json", "weights/model.json", "weights/model.safetensors"])
+def test_a_run_ended_before_its_result_was_written_is_finished_without_the_houses_to_train_on(
+    config, monkeypatch, missing
+):
+    train(config, "test")
+    before = files_of(config)
+    path = run_folder(config) / missing
+    path.unlink()
+    rooms, first_seeds = training.train.render_houses, []
+    monkeypatch.setattr(
+        training.train, "render_houses", lambda seed, *sizes: first_seeds.append(seed) or rooms(seed, *sizes)
+    )
+    train(config, "test")
+    assert first_seeds == [10_000_000]
+    for name in ("evaluation.json", "weights/model.safetensors", "metrics.jsonl"):
+        assert (run_folder(config) / name).read_bytes() == before[run_folder(config) / name]
+    assert "evaluation" in PlaceNet.from_pretrained(run_folder(config) / "weights").about
+
+
+def test_weights_are_stored_again_where_their_precision_is_changed(config):
+    train(config, "test")
+    size = (run_folder(config) / "weights" / "model.safetensors").stat().st_size
+    train(replace(config, half_precision=True), "test")
+    assert (run_folder(config) / "weights" / "model.safetensors").stat().st_size < 0.7 * size
+
+
+def test_figures_of_samples_beyond_the_resumed_checkpoint_are_dropped(config):
+    train(config, "test")
+    metrics = run_folder(config) / "metrics.jsonl"
+    figures = [line["samples"] for line in map(json.loads, metrics.open())]
+    with metrics.open("a") as file:
+        file.write('{"samples": 2, "lo')  # a crash amid a line
+    for samples_seen in (60, 80):
+        checkpoint_path(run_folder(config) / "checkpoints", samples_seen).unlink()
+    train(config, "test")
+    assert [line["samples"] for line in map(json.loads, metrics.open())] == figures
+
+
+def test_a_crash_while_the_configuration_is_written_does_not_block_the_run(config, monkeypatch):
+    def crash(descriptor):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", crash)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, "test")
+    assert not (run_folder(config) / "configuration.yaml").exists()
+    train(config, "test")
+
+
+def test_all_houses_together_must_fit_into_memory(config, monkeypatch):
+    one_house = 40 * 16**2 * 6 / SHARE_OF_MEMORY  # bytes of memory that have room for one
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 5 * one_house}.get)
+    with pytest.raises(UserError, match="6 trajectories of 40 frames take"):  # 4 and 2 of them would
+        train(config, "test")
+    assert not run_folder(config).exists()
 
 
 def test_weights_say_how_they_came_about_and_what_they_reach(config, capsys):
@@ -258,9 +345,10 @@ def python_m(*words):
         (training.train.main, ["smok"], "no configuration 'smok'.*smoke"),
         (training.train.main, ["sampling.queries=9"], r"most_observations \(17\) and queries \(9\).*window of 20"),
         (training.train.main, ["houses.frames=10"], r"houses.frames \(10\).*sampling.window \(20\)"),
-        (training.train.main, ["model.layers=0"], "model: layers must be at least 1, not 0"),
+        (training.train.main, ["model.layers=0"], "model: layers must be .*1.*, not 0"),
         (training.train.main, ["evaluation.observations=3,20"], r"evaluation.observations \(20\).*window \(20\)"),
         (training.evaluate.main, [], "missing WEIGHTS"),
+        (training.evaluate.main, ["weights", "frames=10"], r"frames \(10\) must be .* sampling.window \(20\)"),
         (training.evaluate.main, ["no/such/folder", "device=cpu"], "no/such/folder/model.json: no weights here"),
     ],
 )

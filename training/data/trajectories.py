@@ -134,7 +134,10 @@ def _show_progress(name: str, done: int, count: int, seconds: float) -> None:
 
 
 def device_for(trajectories: int, frames: int, image_size: int, wish: str, device: torch.device) -> torch.device:
-    """Where so many trajectories are to be held: `device` or the CPU. Raises UserError where they fit nowhere."""
+    """Where so many trajectories, all that a command holds at once, are to lie: `device` or the CPU.
+
+    wish: "auto", "yes" or "no", as HousesConfig.on_device. Raises UserError where they fit nowhere.
+    """
     needed = trajectories * frames * image_size**2 * BYTES_PER_PIXEL
     if device.type == "cuda" and wish != "no":
         free = torch.cuda.mem_get_info(device)[0]
@@ -144,7 +147,7 @@ def device_for(trajectories: int, frames: int, image_size: int, wish: str, devic
     if needed > SHARE_OF_MEMORY * memory:
         raise UserError(
             f"{trajectories} trajectories of {frames} frames take {needed / 1e9:.1f} GB, over {SHARE_OF_MEMORY:.0%} of "
-            f"this machine's {memory / 1e9:.1f} GB: lower houses.train, houses.unseen or houses.frames"
+            f"this machine's {memory / 1e9:.1f} GB: lower the numbers of houses or frames"
         )
     return torch.device("cpu")
 
@@ -155,15 +158,12 @@ def render_houses(
     frames: int,
     image_size: int,
     field_of_view_degrees: float,
-    device: torch.device,
-    wish: str = "auto",
+    place: torch.device,
 ) -> TrajectorySet:
-    """One trajectory through each of the generated houses from `first_seed` on, held on `device` where it fits.
+    """One trajectory through each of the generated houses from `first_seed` on, held on `place`, see `device_for`.
 
-    wish: "auto", "yes" or "no", as HousesConfig.on_device. Raises UserError where they fit into no memory, or where
-    nothing can be rendered.
+    Raises UserError where nothing can be rendered.
     """
-    place = device_for(houses, frames, image_size, wish, device)
     held = TrajectorySet(houses, frames, image_size, place)
     seeds = range(first_seed, first_seed + houses)
     processes = min(houses, len(os.sched_getaffinity(0)))
