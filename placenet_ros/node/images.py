@@ -33,6 +33,7 @@ LABEL_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1")
 
 METRES_PER_UNIT = 0.001  # of 16-bit depth images (REP 118)
 MAX_LABEL = 255
+MAX_DEPTH = 100.0  # metres: beyond any room and any robot's depth camera; simulators mean "nothing there" by more
 
 DISTORTION_MODELS = ("plumb_bob", "rational_polynomial")
 
@@ -80,12 +81,16 @@ def colours(message: Image) -> np.ndarray:
 
 
 def depth(message: Image) -> np.ndarray:
-    """A depth image as float32 (height, width), metres; 0 where nothing was measured. Raises ImageError."""
+    """A depth image as float32 (height, width), metres; 0 where nothing was measured, or more than MAX_DEPTH.
+
+    Raises ImageError.
+    """
     values = _converted(message, DEPTH_ENCODINGS, "passthrough")
     metres = values.astype(np.float32)
     if message.encoding != "32FC1":
         metres *= METRES_PER_UNIT
-    metres[~(np.isfinite(metres) & (metres > 0))] = 0  # NaN, infinity and negative numbers stand for "none" (REP 118)
+    # NaN, infinity and negative numbers stand for "none" (REP 118).
+    metres[~(np.isfinite(metres) & (metres > 0) & (metres <= MAX_DEPTH))] = 0
     return metres
 
 

@@ -5,6 +5,7 @@ Owned by the worker alone. Which model encodes and predicts is left to the Scene
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,12 @@ class LiveScene:
         self._stamps.append(observation.stamp)
 
     def prediction_error(self, observation: Observation, samples: int) -> float:
-        """Root mean square error (0..255) of the prediction of an observation that has not been added, where seen."""
+        """Root mean square error (0..255) of the prediction of an observation that has not been added, where seen.
+
+        NaN where the camera saw none of it.
+        """
+        if not observation.covered.any():
+            return math.nan
         predicted = self.memory.predict(observation.pose, samples).image
         error = predicted.astype(np.float64) - observation.rgb
         return float(np.sqrt(np.mean(error[observation.covered] ** 2)))

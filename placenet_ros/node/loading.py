@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,34 @@ class Evaluation:
 
     @classmethod
     def of(cls, about: dict[str, Any]) -> Evaluation:
-        """From the `about` of the weights' JSON: the figures with the most observations."""
-        evaluation = about.get("evaluation", {})
-        figures = evaluation.get("figures", {})
-        rows = figures[max(figures, key=int)] if figures else {}
+        """From the `about` of the weights' JSON: the figures with the most observations.
+
+        Anybody may have written that: whatever is not of the expected form counts as not measured.
+        """
+        evaluation = _dictionary(about.get("evaluation"))
+        figures = _dictionary(evaluation.get("figures"))
+        numbered = [key for key in figures if isinstance(key, str) and key.isdecimal()]
+        rows = _dictionary(figures[max(numbered, key=int)]) if numbered else {}
 
         def rmse(row: str) -> float:
-            return float(rows[row]["rmse"]["mean"]) if row in rows else math.nan
+            mean = _dictionary(_dictionary(rows.get(row)).get("rmse")).get("mean")
+            return float(mean) if _is_number(mean) else math.nan
 
-        queries = int(evaluation.get("queries", 0))
-        return cls(queries, rmse(MODEL_FIGURES), rmse("nearest image"), rmse("mean image"))
+        return cls(
+            _count(evaluation.get("queries"), 32), rmse(MODEL_FIGURES), rmse("nearest image"), rmse("mean image")
+        )
+
+
+def _dictionary(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < sys.float_info.max
+
+
+def _count(value: Any, bits: int) -> int:
+    return int(value) if _is_number(value) and value < 2**bits else 0  # bits: of its field in ModelInfo
 
 
 @dataclass(frozen=True)
@@ -93,7 +112,7 @@ def load_model(weights: Path, parameters: NodeParameters) -> LoadedModel:
         modalities=_modalities(model),
         position_scale=model.config.position_scale,
         embedding_length=len(embedding),
-        training_samples=int(about.get("samples", 0)),
+        training_samples=_count(about.get("samples"), 64),
         evaluation=Evaluation.of(about),
     )
 

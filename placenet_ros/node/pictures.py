@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
 
+import cv2
+import cv_bridge
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
@@ -39,9 +41,17 @@ class PictureMaker:
 
         Raises ImageError where the colour image or its camera_info cannot be used.
         """
+        try:
+            return self._make(image, companions, info)
+        except (cv2.error, cv_bridge.CvBridgeError, MemoryError) as error:  # no message may end the worker
+            line = f"image or camera_info cannot be converted: {' '.join(str(error).split()) or type(error).__name__}"
+            raise ImageError("not converted", line) from error
+
+    def _make(self, image: Any, companions: dict[str, Any], info: CameraInfo) -> Pictures:
+        camera = images.pinhole_camera(info, self._is_rectified)
         rgb = images.colours(image)
-        resampler = self._resampler_for(images.pinhole_camera(info, self._is_rectified))
-        _check_size("image", rgb, resampler.source)
+        _check_size("image", rgb, camera)
+        resampler = self._resampler_for(camera)
         depth = self._companion("depth", companions, images.depth, resampler)
         objects = self._companion("objects", companions, images.labels, resampler)
         return Pictures(resampler.colours(rgb), depth, objects, resampler.covered)

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from placenet_ros.node.activity import Activity
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.episodes import EpisodeWatch
-from placenet_ros.node.frames import FrameError, Frames, camera_pose
+from placenet_ros.node.frames import FrameError, Frames, camera_pose, roll_degrees
 from placenet_ros.node.images import ImageError
 from placenet_ros.node.inbox import Inbox, PosedImage
 from placenet_ros.node.keyframes import KeyframeGate
@@ -30,6 +30,10 @@ from placenet_ros.scene.viewpoints import CameraPose
 
 if TYPE_CHECKING:  # imports PyTorch, which only the worker may wait for
     from placenet_ros.node.loading import LoadedModel
+
+
+ROLL_DEGREES = 5.0  # more than the sway of a robot on wheels
+SURPRISE_SAMPLES = 1  # as the weights' evaluation draws: the mean of more would err less than what is called usual
 
 
 class Tasks:
@@ -81,6 +85,12 @@ class Tasks:
         self._camera_frame_id = header.frame_id
         if not self.scene.wants(pose, posed.odometry.stamp):
             return
+        roll = roll_degrees(camera, header.frame_id)
+        if abs(roll) > ROLL_DEGREES:
+            rospy.logwarn_once(
+                f"the camera is rolled by {roll:.0f} degrees, which the model knows nothing of: predictions suffer; "
+                f"turn its pictures upright, or look whether TF or ~base_to_camera of {header.frame_id} is right"
+            )
         for name in posed.missing:
             topic = rospy.resolve_name(name)
             self._drops.count(
@@ -100,11 +110,12 @@ class Tasks:
             self._outputs.publish_observations(self.scene, posed.odometry.frame_id)
 
     def _tell_surprise(self, header: Header, observation: Observation) -> None:
-        if math.isnan(self._usual_error):
+        if not 0 < self._usual_error < math.inf:
             rospy.logwarn_once("~surprise stays silent: the weights' JSON has no evaluation to say what is usual")
         elif len(self.scene):
-            error = self.scene.prediction_error(observation, self._samples)
-            self._outputs.publish_surprise(header, error / self._usual_error)
+            error = self.scene.prediction_error(observation, SURPRISE_SAMPLES)
+            if not math.isnan(error):
+                self._outputs.publish_surprise(header, error / self._usual_error)
 
     def answer(self, query: PoseStamped) -> ViewMessages:
         """The view from a pose. Raises RequestError."""

@@ -17,6 +17,11 @@ import numpy as np
 
 # How many coefficients OpenCV's distortion models have: (k1 k2 p1 p2), then k3, then (k4 k5 k6).
 DISTORTION_LENGTHS = (0, 4, 5, 8)
+LARGEST_SIDE = 16384  # pixels: no robot's camera has more, and OpenCV's remap ends at 32767
+SMALLEST_FIELD_OF_VIEW = 1.0  # degrees: below, the numbers are no calibration, or a telescope's
+# Samples along each side of a target's pixel, at most: a 64 x 64 target then has a map of 8 MB. Finer pictures are
+# first made coarser, each pixel the mean of the area it covers.
+MOST_PARTS = 16
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class PinholeCamera:
     """Intrinsics of a camera. All in pixels, with the centre of the first pixel at (0, 0), as OpenCV and CameraInfo do.
 
     distortion: OpenCV's k1 k2 p1 p2 [k3 [k4 k5 k6]] (`plumb_bob`, `rational_polynomial`); empty for a rectified image.
-    Raises ValueError for a size, focal length or distortion that no camera has.
+    Raises ValueError for a size, focal length, field of view or distortion that no camera has.
     """
 
     width: int
@@ -38,11 +43,21 @@ class PinholeCamera:
     def __post_init__(self):
         if self.width < 1 or self.height < 1:
             raise ValueError(f"expected a camera with a width and a height, found {self.width} x {self.height} pixels")
+        if max(self.width, self.height) > LARGEST_SIDE:
+            raise ValueError(
+                f"expected a camera of at most {LARGEST_SIDE} pixels each way, found {self.width} x {self.height}"
+            )
         numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
         if not all(math.isfinite(number) for number in numbers) or self.fx <= 0 or self.fy <= 0:
             raise ValueError(
                 f"expected a calibrated camera, found focal lengths {self.fx:g}, {self.fy:g} and centre "
                 f"{self.cx:g}, {self.cy:g} pixels"
+            )
+        if min(self.field_of_view_degrees) < SMALLEST_FIELD_OF_VIEW:
+            raise ValueError(
+                f"expected a field of view of at least {SMALLEST_FIELD_OF_VIEW:g} degree both ways, found focal "
+                f"lengths {self.fx:g}, {self.fy:g} and centre {self.cx:g}, {self.cy:g} "
+                f"for {self.width} x {self.height} pixels"
             )
         if len(self.distortion) not in DISTORTION_LENGTHS:
             raise ValueError(f"expected 0, 4, 5 or 8 distortion coefficients, found {len(self.distortion)}")
@@ -63,17 +78,11 @@ class PinholeCamera:
 
         return angle(self.width, self.fx, self.cx), angle(self.height, self.fy, self.cy)
 
-    def divided(self, parts: int) -> PinholeCamera:
-        """The same camera with each pixel cut into parts x parts."""
-        return PinholeCamera(
-            self.width * parts,
-            self.height * parts,
-            self.fx * parts,
-            self.fy * parts,
-            (self.cx + 0.5) * parts - 0.5,
-            (self.cy + 0.5) * parts - 0.5,
-            self.distortion,
-        )
+    def resized(self, width: int, height: int) -> PinholeCamera:
+        """The same camera with other pixels, which cover the same area together."""
+        x, y = width / self.width, height / self.height
+        centre = (self.cx + 0.5) * x - 0.5, (self.cy + 0.5) * y - 0.5
+        return PinholeCamera(width, height, self.fx * x, self.fy * y, *centre, self.distortion)
 
 
 class ViewResampler:
@@ -87,17 +96,24 @@ class ViewResampler:
         if target.distortion:
             raise ValueError("expected a target camera without distortion")
         self.source, self.target = source, target
-        # At least one sample for each of the source's pixels, along each side of a target's pixel.
-        self._parts = max(math.ceil(source.fx / target.fx), math.ceil(source.fy / target.fy), 1)
-        self._samples = _source_pixels(source, target.divided(self._parts))
+        self._sampled = source.resized(
+            max(round(source.width * min(1.0, MOST_PARTS * target.fx / source.fx)), 1),
+            max(round(source.height * min(1.0, MOST_PARTS * target.fy / source.fy)), 1),
+        )
+        # At least one sample for each of the pixels sampled, along each side of a target's pixel.
+        finest = max(self._sampled.fx / target.fx, self._sampled.fy / target.fy)
+        parts = min(max(math.ceil(finest), 1), MOST_PARTS)
+        self._samples = _source_pixels(self._sampled, target.resized(target.width * parts, target.height * parts))
         self._centres = _source_pixels(source, target)
-        seen = _inside(self._samples, source)
-        blocks = seen.reshape(target.height, self._parts, target.width, self._parts)
+        seen = _inside(self._samples, self._sampled)
+        blocks = seen.reshape(target.height, parts, target.width, parts)
         self.covered = blocks.all(axis=(1, 3))
 
     def colours(self, image: np.ndarray) -> np.ndarray:
         """Colours (height, width, 3) uint8 of the target: the mean over each pixel's area, so that nothing aliases."""
         self._check(image)
+        if self._sampled != self.source:
+            image = cv2.resize(image, (self._sampled.width, self._sampled.height), interpolation=cv2.INTER_AREA)
         samples = cv2.remap(image, *self._samples, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return cv2.resize(samples, (self.target.width, self.target.height), interpolation=cv2.INTER_AREA)
 

@@ -59,9 +59,9 @@ def test_depth_is_read_in_metres_in_both_byte_orders(byte_order, padding):
     millimetres = np.array([[0, 1, 1500], [256, 65535, 20]])
     found = images.depth(message(millimetres.astype(byte_order + "u2"), "16UC1", padding, byte_order == ">"))
     np.testing.assert_allclose(found, millimetres / 1000, rtol=1e-6)
-    metres = np.array([[np.nan, np.inf, -1.0], [0.0, 0.25, 12.5]])
+    metres = np.array([[np.nan, np.inf, -1.0], [0.0, 0.25, 12.5], [1e4, 3e38, 100.0]])
     found = images.depth(message(metres.astype(byte_order + "f4"), "32FC1", padding, byte_order == ">"))
-    np.testing.assert_allclose(found, [[0, 0, 0], [0, 0.25, 12.5]])
+    np.testing.assert_allclose(found, [[0, 0, 0], [0, 0.25, 12.5], [0, 0, 100.0]])
 
 
 def test_class_ids_are_read_and_too_large_ones_refused():

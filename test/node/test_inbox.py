@@ -277,7 +277,9 @@ def test_gap_in_odometry_that_a_robot_can_have_driven_begins_no_episode(inbox):
     assert inbox.take(0.0).episode == 1
 
 
-@pytest.mark.parametrize("restarted, episode", [(odometry(11.1, x=50.0), 1), (odometry(11.1, x=0.1, frame_id="map"), 2)])
+@pytest.mark.parametrize(
+    "restarted, episode", [(odometry(11.1, x=50.0), 1), (odometry(11.1, x=0.1, frame_id="map"), 2)]
+)
 def test_without_a_jump_distance_only_another_frame_begins_an_episode(drops, restarted, episode):
     inbox = Inbox(2.0, WAIT, 0.0, 0.02, EpisodeWatch(True), drops)
     inbox.put_camera_info("the camera")

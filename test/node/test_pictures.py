@@ -1,5 +1,6 @@
 """From messages to what the model's camera would have seen."""
 
+import cv2
 import numpy as np
 import pytest
 from std_msgs.msg import Header
@@ -7,7 +8,7 @@ from std_msgs.msg import Header
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.images import ImageError, camera_info_message, image_message
 from placenet_ros.node.pictures import PictureMaker
-from placenet_ros.scene.camera import PinholeCamera
+from placenet_ros.scene.camera import PinholeCamera, ViewResampler
 
 MODEL = PinholeCamera.square(16, 60.0)
 WIDE = PinholeCamera(64, 48, 40.0, 40.0, 31.5, 23.5)
@@ -93,3 +94,21 @@ def test_raw_images_are_undistorted_only_where_they_are_said_to_be_raw(drops):
     plain = PictureMaker(MODEL, True, drops, print).make(picture, {}, info(WIDE)).rgb
     np.testing.assert_array_equal(rectified.make(picture, {}, lens).rgb, plain)
     assert (raw.make(picture, {}, lens).rgb != plain).any()
+
+
+def test_absurd_camera_info_is_refused_with_one_line(maker):
+    absurd = info(WIDE)
+    absurd.P = [1e6, 0, 31.5, 0, 0, 1e6, 23.5, 0, 0, 0, 1, 0]
+    with pytest.raises(ImageError, match="camera_info: expected a field of view") as error:
+        maker.make(image(90), {}, absurd)
+    assert "\n" not in str(error.value)
+    assert maker.make(image(90), {}, info(WIDE)).covered.all()
+
+
+def test_message_that_opencv_cannot_convert_is_refused_with_one_line(maker, monkeypatch):
+    def fail(*_):
+        raise cv2.error("OpenCV: error:\n> in function remap")
+
+    monkeypatch.setattr(ViewResampler, "colours", fail)
+    with pytest.raises(ImageError, match="cannot be converted: OpenCV: error: > in function remap"):
+        maker.make(image(90), {}, info(WIDE))

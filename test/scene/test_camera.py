@@ -105,3 +105,29 @@ def test_picture_of_another_size_is_refused():
 def test_cameras_that_cannot_be_are_refused(arguments, complaint):
     with pytest.raises(ValueError, match=complaint):
         PinholeCamera(*arguments)
+
+
+def test_pictures_far_finer_than_the_models_become_their_mean_with_maps_of_bounded_size():
+    camera = PinholeCamera(4096, 3072, 60_000.0, 60_000.0, 2047.5, 1535.5)  # 4 x 3 degrees
+    stripes = np.zeros((3072, 4096, 3), np.uint8)
+    stripes[:, ::2] = 255
+    resampler = ViewResampler(camera, PinholeCamera.square(64, 3.0))
+    assert all(samples.nbytes <= 4 * (16 * 64) ** 2 for samples in resampler._samples)
+    assert resampler.covered.sum() >= 0.9 * 64 * 62
+    assert np.abs(resampler.colours(stripes).astype(int) - 127).max() <= 12
+    edge = as_grey(directions(camera)[0], -0.035, 0.035)
+    expected = as_grey(directions(resampler.target)[0], -0.035, 0.035)
+    assert np.abs(resampler.colours(edge).astype(int) - expected.astype(int)).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "numbers, complaint",
+    [
+        ((640, 480, 1e6, 500.0, 319.5, 239.5), "field of view of at least 1 degree"),
+        ((640, 480, 500.0, 500.0, 1e9, 239.5), "field of view of at least 1 degree"),
+        ((20_000, 480, 500.0, 500.0, 319.5, 239.5), "at most 16384 pixels"),
+    ],
+)
+def test_cameras_that_none_can_be_are_refused(numbers, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        PinholeCamera(*numbers)

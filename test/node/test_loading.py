@@ -1,0 +1,37 @@
+"""What the node reads of a model's evaluation from the JSON beside the weights."""
+
+import math
+
+import pytest
+
+from placenet_ros.node.loading import Evaluation
+
+ROWS = {"this network": {"rmse": {"mean": 20.5}}, "nearest image": {"rmse": {"mean": 60}}}
+
+
+def test_figures_are_those_with_the_most_observations():
+    worse = {"this network": {"rmse": {"mean": 30.0}}}
+    found = Evaluation.of({"evaluation": {"queries": 1024, "figures": {"3": worse, "12": ROWS, "5": worse}}})
+    assert (found.queries, found.rmse, found.rmse_nearest_image) == (1024, 20.5, 60.0)
+    assert math.isnan(found.rmse_mean_image)
+
+
+@pytest.mark.parametrize(
+    "evaluation",
+    [
+        None,
+        "good",
+        [1],
+        {"figures": 3},
+        {"figures": {"all": ROWS}},
+        {"figures": {"5": None}},
+        {"figures": {"5": {"this network": 20.5}}},
+        {"figures": {"5": {"this network": {}}}},
+        {"figures": {"5": {"this network": {"rmse": {"mean": "low"}}}}},
+        {"queries": "many", "figures": {"5": {"this network": {"rmse": {"mean": math.inf}}}}},
+    ],
+)
+def test_what_has_another_form_counts_as_not_measured(evaluation):
+    found = Evaluation.of({"evaluation": evaluation})
+    assert found.queries == 0
+    assert math.isnan(found.rmse)
