@@ -36,7 +36,7 @@ from placenet_ros.scene.camera import PinholeCamera
 from placenet_ros.scene.viewpoints import CameraPose
 
 AHEAD_SECONDS = 1.5  # how far in the robot's future the views are that it is asked for
-ASK_EVERY_SECONDS = 0.75
+ASK_EVERY_SECONDS = 0.75  # at most so often, and only once the last answer is in
 FIRST_ASKED_SECONDS = 2.0  # after the start: something has been seen by then
 LEAD_SECONDS = 1.0  # an answer that may rest on observations later than this before its moment came too late to count
 MODEL_SECONDS = 120.0  # longest wait for the node to be ready
@@ -44,6 +44,7 @@ END_SECONDS = 0.1  # before the end of the bag: the clock's last message can be 
 STILL_SECONDS = 5.0  # a clock that stands so long means that the bag is over
 ANSWER_SECONDS = 15.0  # longest wait for the last answers
 DIAGNOSTICS_TO_COME = 2  # after the end of the bag, so that all of it is counted
+FEW_VIEWS = 10  # with fewer than these judged, the mean error says little
 SHEET_ROWS_AHEAD = 5
 SURROUNDINGS_EVERY = 3  # of the depth images: enough to draw walls
 SURROUNDINGS_HEIGHT = (0.15, 2.0)  # metres above the floor: neither floor nor ceiling
@@ -60,7 +61,7 @@ class DemoError(Exception):
 class Query:
     """A view to ask for."""
 
-    ask_at: int  # nanoseconds
+    ask_at: float  # seconds, of the clock
     stamp: int  # of the pose it is relative to; answers carry `label`, which differs between queries
     label: int
     asked: str
@@ -85,8 +86,12 @@ class Answer:
     seconds: float = 0.0  # of the clock, when it came
 
     @property
+    def has_come(self) -> bool:
+        return self.image is not None and self.spread is not None
+
+    @property
     def is_complete(self) -> bool:
-        return self.image is not None and self.spread is not None and bool(self.held)
+        return self.has_come and bool(self.held)
 
     @property
     def is_in_time(self) -> bool:
@@ -94,16 +99,31 @@ class Answer:
         return not self.query.is_ahead or self.query.stamp - self.held[-1] >= LEAD_SECONDS * 1e9
 
 
-def planned_queries(walk: RecordedWalk) -> list[Query]:
-    """All queries of a bag, in the order of asking."""
-    queries = []
-    for at in np.arange(walk.start + FIRST_ASKED_SECONDS, walk.end - AHEAD_SECONDS, ASK_EVERY_SECONDS):
-        stamp = walk.nearest_stamp(int((at + AHEAD_SECONDS) * 1e9))
-        queries.append(Query(int(at * 1e9), stamp, stamp, f"asked for {AHEAD_SECONDS:g} s ahead"))
-    for share, what, left, up in ELSEWHERE:
-        stamp = walk.nearest_stamp(int((walk.start + share * (walk.end - walk.start)) * 1e9))
-        queries.append(Query(stamp, stamp, stamp + 1, f"asked for {what}", left, up))
-    return sorted(queries, key=lambda query: query.ask_at)
+class QueryPlan:
+    """What to ask for, and when: views of the robot's near future, and at their moments those from elsewhere."""
+
+    def __init__(self, walk: RecordedWalk):
+        self._walk = walk
+        self._next_at = walk.start + FIRST_ASKED_SECONDS
+        self._elsewhere = []
+        for share, what, left, up in ELSEWHERE:
+            at = walk.start + share * (walk.end - walk.start)
+            stamp = walk.nearest_stamp(int(at * 1e9))
+            self._elsewhere.append(Query(at, stamp, stamp + 1, f"asked for {what}", left, up))
+
+    def due(self, now: float) -> Query | None:
+        """The query to ask now (seconds, of the clock), if it is time for one."""
+        if now < self._next_at:
+            return None
+        if self._elsewhere and self._elsewhere[0].ask_at <= now:
+            query = self._elsewhere.pop(0)
+        elif now < self._walk.end - AHEAD_SECONDS:
+            stamp = self._walk.nearest_stamp(int((now + AHEAD_SECONDS) * 1e9))
+            query = Query(now, stamp, stamp, f"asked for {AHEAD_SECONDS:g} s ahead")
+        else:
+            return None
+        self._next_at = now + ASK_EVERY_SECONDS
+        return query
 
 
 class DemoReport:
@@ -114,6 +134,8 @@ class DemoReport:
         self._frames = Frames(())
         self._lock = threading.Lock()
         self._answers: dict[int, Answer] = {}
+        self._last: Answer | None = None  # to the newest query
+        self._asked_at = 0.0  # seconds, monotonic
         self._held: list[int] = []
         self._observations: dict[int, int] = {}  # place by stamp
         self._delays_ms: list[float] = []
@@ -133,15 +155,16 @@ class DemoReport:
 
     def watch(self) -> None:
         """Ask until the bag is over and the answers are in."""
-        waiting, last, moved_at = planned_queries(self._walk), 0.0, time.monotonic()
+        plan, last, moved_at = QueryPlan(self._walk), 0.0, time.monotonic()
         while not rospy.is_shutdown() and rospy.get_time() < self._walk.end - END_SECONDS:
             now = rospy.get_time()
             if now != last:
                 last, moved_at = now, time.monotonic()
             elif now and time.monotonic() - moved_at > STILL_SECONDS:
                 break
-            if waiting and waiting[0].ask_at <= now * 1e9:
-                self._ask(waiting.pop(0))
+            query = plan.due(now) if self._is_answered() else None
+            if query is not None:
+                self._ask(query)
             time.sleep(0.01)
         with self._lock:
             self._diagnostics_to_come = DIAGNOSTICS_TO_COME
@@ -156,9 +179,16 @@ class DemoReport:
         left = (-math.sin(camera.yaw) * query.left, math.cos(camera.yaw) * query.left)
         pose = CameraPose((x + left[0], y + left[1], z + query.up), camera.yaw, camera.pitch)
         with self._lock:
-            self._answers[query.label] = Answer(query, pose)
+            self._answers[query.label] = self._last = Answer(query, pose)
+        self._asked_at = time.monotonic()
         header = Header(stamp=rospy.Time(nsecs=query.label), frame_id=odometry.frame_id)
         self._query.publish(PoseStamped(header, body_pose(pose)))
+
+    def _is_answered(self) -> bool:
+        """Whether the last query's answer is in, or given up."""
+        with self._lock:
+            has_come = self._last is None or self._last.has_come
+        return has_come or time.monotonic() - self._asked_at > ANSWER_SECONDS
 
     def _has_everything(self) -> bool:
         with self._lock:
@@ -296,6 +326,7 @@ def told(figures: dict, folder: FilePath) -> str:
     clocked = f"from image stamp to embedding (by /clock, to {delay['resolution']} ms)"
     compared = f"over {error['views']} views {error['seconds_ahead']:.1f} s ahead, by what the robot then saw"
     queries = f"{figures['queries_answered_in_time']} of them in time for {figures['queries_asked']} queries"
+    few = f"fewer than {FEW_VIEWS} views could be judged, which says little: the machine is slow, or the bag short"
     lines = [
         ("frames seen", f"{figures['frames_seen']} in {figures['bag_seconds']:.0f} s, {figures['keyframes']} kept"),
         ("embeddings", f"{figures['embeddings_published']} published, of {figures['places']} places"),
@@ -303,6 +334,7 @@ def told(figures: dict, folder: FilePath) -> str:
         ("delay", f"median {delay['median']:.0f} ms, 99th percentile {delay['percentile_99']:.0f} ms, {clocked}"),
         ("prediction", f"RMSE {error['predicted']:.1f} of 255, {compared}"),
         ("for comparison", f"RMSE {error['latest_observation']:.1f} of 255, taking the latest observation instead"),
+        *([("note", few)] if error["views"] < FEW_VIEWS else []),
         ("pictures", f"{folder / 'views.png'}, {folder / 'path.png'}"),
     ]
     return "\n".join(f"  {name + ':':<18}{text}" for name, text in lines)

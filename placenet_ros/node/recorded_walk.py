@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
+import genpy
 import numpy as np
+import rosbag
 from nav_msgs.msg import Odometry
 
 from placenet_ros.node import images
 from placenet_ros.node.odometry import OdometryBuffer, OdometrySample
-from placenet_ros.node.replay import opened_bag
+from placenet_ros.node.replay import BagError, opened_bag
 from placenet_ros.node.rigid_pose import RigidPose
 from placenet_ros.scene.camera import PinholeCamera, ViewResampler
 
@@ -35,6 +38,13 @@ def read_walk(path: str, topics: dict[str, str], model_camera: PinholeCamera) ->
 
     Raises BagError for a bag that cannot be read, ImageError and PoseError for messages that cannot be used.
     """
+    try:
+        return _read_walk(path, topics, model_camera)
+    except (rosbag.ROSBagException, genpy.DeserializationError, struct.error, OSError) as error:
+        raise BagError(f"{path}: damaged: {error}; record it again, or cut it with rosbag filter") from error
+
+
+def _read_walk(path: str, topics: dict[str, str], model_camera: PinholeCamera) -> RecordedWalk:
     with opened_bag(path) as bag:
         info = next(message for _, message, _ in bag.read_messages(topics["camera_info"]))
         resampler = ViewResampler(images.pinhole_camera(info, is_rectified=True), model_camera)

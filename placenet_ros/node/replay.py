@@ -1,6 +1,6 @@
 """Replays a bag once the node is ready, after a look at whether the bag has what the node needs.
 
-replay_bag check BAG image=TOPIC camera_info=TOPIC odom=TOPIC
+replay_bag check BAG [--rate R] image=TOPIC camera_info=TOPIC odom=TOPIC
     prints the bag's length in seconds; replay.launch calls it before anything starts
 replay_bag play BAG [--rate R] [--loop true] [--after TOPIC ...]
     waits until the topics are published, then becomes `rosbag play`
@@ -9,6 +9,7 @@ replay_bag play BAG [--rate R] [--loop true] [--after TOPIC ...]
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -27,6 +28,7 @@ CLOCK_HZ = 200
 CONNECT_SECONDS = 1.0  # from advertising a bag's topics to its first message, so that nobody misses that
 READY_SECONDS = 120.0  # longest wait for the node: PyTorch's first import on a small computer takes a while
 POLL_SECONDS = 0.2
+STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
 
 class BagError(ValueError):
@@ -71,12 +73,26 @@ def check_bag(path: str, topics: dict[str, str]) -> float:
     return seconds
 
 
+def checked_rate(rate: str) -> float:
+    """How many times faster than recorded. Raises BagError for what is no number above 0."""
+    try:
+        number = float(rate)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise BagError(f"rate must be a number above 0, times the speed of the recording, found '{rate}'")
+    return number
+
+
 def wait_until_published(topics: Sequence[str]) -> None:
     """Raises BagError where that takes too long."""
     master, deadline = rosgraph.Master("/replay_bag"), time.monotonic() + READY_SECONDS
     waiting = {rospy.names.resolve_name(topic) for topic in topics}
     while waiting:
-        waiting -= {topic for topic, _ in master.getPublishedTopics("")}
+        try:
+            waiting -= {topic for topic, _ in master.getPublishedTopics("")}
+        except (OSError, rosgraph.MasterException) as error:
+            raise BagError(f"not played: the ROS master does not answer any more: {error}") from error
         if time.monotonic() > deadline:
             raise BagError(f"not played: nobody published {', '.join(sorted(waiting))} within {READY_SECONDS:g} s")
         time.sleep(POLL_SECONDS)
@@ -99,16 +115,20 @@ def main() -> int:
     check_parser.add_argument("topics", nargs="+", metavar="INPUT=TOPIC")
     play_parser = commands.add_parser("play", help="play the bag once others are ready")
     play_parser.add_argument("bag")
-    play_parser.add_argument("--rate", type=float, default=1.0, help="times real time")
     play_parser.add_argument("--loop", choices=("true", "false"), default="false", help="start again at the end")
     play_parser.add_argument("--after", nargs="*", default=[], metavar="TOPIC", help="topics that must be published")
+    for command in (check_parser, play_parser):
+        command.add_argument("--rate", default="1", help="times real time")
     arguments = parser.parse_args(rospy.myargv()[1:])
     try:
+        rate = checked_rate(arguments.rate)
         if arguments.command == "check":
             print(check_bag(arguments.bag, dict(topic.split("=", 1) for topic in arguments.topics)))
         else:
-            play(arguments.bag, arguments.rate, arguments.loop == "true", arguments.after)
+            play(arguments.bag, rate, arguments.loop == "true", arguments.after)
     except BagError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return STOPPED
     return 0
