@@ -14,14 +14,16 @@ from typing import Any
 from placenet_ros.node.rigid_pose import PoseError, RigidPose
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of numbers"}
+LARGEST_SCENE = 1000  # observations: a prediction already reads them for seconds, and their encodings fill gigabytes
+MOST_SAMPLES = 64  # a batch of one prediction: more would not change its mean by a grey level, and take seconds
 
 
 class ParameterError(ValueError):
     """A parameter that is unknown, of another type or out of range; one line."""
 
 
-def _at_least(minimum: float, default: Any) -> Any:
-    return dataclasses.field(default=default, metadata={"minimum": minimum})
+def _at_least(minimum: float, default: Any, maximum: float = math.inf) -> Any:
+    return dataclasses.field(default=default, metadata={"minimum": minimum, "maximum": maximum})
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class NodeParameters:
     device: str = "cpu"
     threads: int = _at_least(0, 0)
     # Scene
-    max_observations: int = _at_least(1, 20)
+    max_observations: int = _at_least(1, 20, LARGEST_SCENE)
     keyframe_distance: float = _at_least(0.0, 0.2)
     keyframe_angle: float = _at_least(0.0, 0.26)
     keyframe_period: float = _at_least(0.0, 0.0)
@@ -49,7 +51,7 @@ class NodeParameters:
     silence_warning: float = _at_least(0.1, 5.0)
     # Outputs
     predict_rate: float = _at_least(0.0, 1.0)
-    prediction_samples: int = _at_least(1, 4)
+    prediction_samples: int = _at_least(1, 4, MOST_SAMPLES)
     service_timeout: float = _at_least(0.1, 5.0)
 
     def __post_init__(self):
@@ -57,6 +59,9 @@ class NodeParameters:
             minimum, value = entry.metadata.get("minimum"), getattr(self, entry.name)
             if minimum is not None and not minimum <= value < math.inf:
                 raise ParameterError(f"parameter ~{entry.name} must be at least {minimum:g}, found {value}")
+            if minimum is not None and value > entry.metadata["maximum"]:
+                maximum = entry.metadata["maximum"]
+                raise ParameterError(f"parameter ~{entry.name} must be at most {maximum:g}, found {value}")
         if len(self.base_to_camera) not in (0, 7):
             raise ParameterError(
                 "parameter ~base_to_camera must be [x, y, z, qx, qy, qz, qw] or [] (then TF is asked), "

@@ -37,6 +37,8 @@ def test_whole_numbers_do_for_numbers():
     "values, complaint",
     [
         ({"max_observations": 0}, "~max_observations must be at least 1, found 0"),
+        ({"max_observations": 1001}, "~max_observations must be at most 1000, found 1001"),
+        ({"prediction_samples": 65}, "~prediction_samples must be at most 64, found 65"),
         ({"max_observations": 2.5}, "~max_observations must be a whole number, found 2.5"),
         ({"threads": True}, "~threads must be a whole number, found True"),
         ({"odometry_wait": "long"}, "~odometry_wait must be a number, found 'long'"),
