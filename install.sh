@@ -15,8 +15,8 @@ logs="$root/out/install"
 debian_packages=(
     # rendering without a screen, virtual environments, compiling
     libegl1 libegl-mesa0 libgl1-mesa-dri python3-venv g++ make
-    # roscore, roslaunch, rostopic; catkin_make; the tests
-    ros-core catkin ros-message-generation python3-rospy python3-rosbag librostest-dev python3-rostest
+    # roscore, roslaunch, rostopic, rosrun; catkin_make; the tests
+    ros-core rosbash catkin ros-message-generation python3-rospy python3-rosbag librostest-dev python3-rostest
     # what our messages are made of
     libgeometry-msgs-dev libsensor-msgs-dev libstd-msgs-dev ros-geometry-msgs ros-sensor-msgs ros-std-msgs
     # what the node imports
@@ -93,45 +93,53 @@ requirements=(requirements.txt requirements-test.txt)
 
 venv_made_for() { echo "$root, $(/usr/bin/python3 -VV)"; }
 
+# Where torch is to come from: what is asked for, else what was the last time, else nothing: where pip looks by itself.
+torch_index_url() { echo "${TORCH_INDEX_URL:-$(cat .venv/torch_index_url 2>/dev/null)}"; }
+
 # Whether .venv is of the system's Python as it is now, was made in this folder, and has torch from where it is asked for.
 venv_is_usable() {
     .venv/bin/python -c "" && [ "$(cat .venv/made_for)" = "$(venv_made_for)" ] &&
-        { [ -z "${TORCH_INDEX_URL:-}" ] || [ "$TORCH_INDEX_URL" = "$(cat .venv/torch_index_url)" ]; }
+        [ "$(cat .venv/torch_index_url)" = "$(torch_index_url)" ]
 }
 
 requirements_stamp() { cat "${requirements[@]}" | sha256sum; }
 
-# Whether each required distribution is there with its packages' folders.
-distributions_are_there() {
+# The required distributions that are not there, or of which a package's folder is gone.
+broken_distributions() {
     .venv/bin/python - "${requirements[@]}" <<'PYTHON'
 import re, sys
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 for path in sys.argv[1:]:
     for name in re.findall(r"^[\w.-]+", open(path).read(), re.MULTILINE):
-        for file in distribution(name).files or []:
-            if len(file.parts) == 2 and file.name == "__init__.py" and not file.locate().exists():
-                sys.exit(f"{name}: {file} is gone")
+        try:
+            files = distribution(name).files or []
+        except PackageNotFoundError:
+            print(name)
+            continue
+        if not all(f.locate().exists() for f in files if len(f.parts) == 2 and f.name == "__init__.py"):
+            print(name)
 PYTHON
 }
 
 have_venv() {
-    venv_is_usable && [ "$(cat .venv/stamp)" = "$(requirements_stamp)" ] && distributions_are_there
+    venv_is_usable && [ "$(cat .venv/stamp)" = "$(requirements_stamp)" ] && [ -z "$(broken_distributions)" ]
 }
 
 install_venv() {
-    local pip=(.venv/bin/python -m pip --disable-pip-version-check install)
-    # Not usable, or complete once and damaged since: a new one. Otherwise pip adds what is missing.
-    if ! venv_is_usable || { [ -f .venv/stamp ] && ! distributions_are_there; }; then
+    local pip=(.venv/bin/python -m pip --disable-pip-version-check) index
+    index="$(torch_index_url)"
+    if ! venv_is_usable; then
         rm -rf .venv
         /usr/bin/python3 -m venv .venv
-        echo "${TORCH_INDEX_URL:-}" >.venv/torch_index_url
+        echo "$index" >.venv/torch_index_url
         venv_made_for >.venv/made_for
     fi
-    "${pip[@]}" 'pip>=21'  # older ones do not know the wheels of today
-    if [ -n "${TORCH_INDEX_URL:-}" ]; then
-        "${pip[@]}" --index-url "$TORCH_INDEX_URL" --constraint requirements.txt torch
+    "${pip[@]}" install 'pip>=21'  # older ones do not know the wheels of today
+    broken_distributions | xargs -r "${pip[@]}" uninstall -y  # pip would take them for installed
+    if [ -n "$index" ]; then
+        "${pip[@]}" install --index-url "$index" --no-deps torch  # what it needs comes with the requirements
     fi
-    "${pip[@]}" "${requirements[@]/#/--requirement=}"
+    "${pip[@]}" install "${requirements[@]/#/--requirement=}"
     # ROS's Python packages become visible only now: apt was still busy with them, and pip is not to build on them.
     /usr/bin/python3 -m venv --system-site-packages --without-pip .venv
     requirements_stamp >.venv/stamp

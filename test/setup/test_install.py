@@ -47,6 +47,11 @@ def copy_of_the_repository(folder: Path) -> Path:
     return folder
 
 
+def torch_folder(repository: Path) -> Path:
+    (site_packages,) = (repository / ".venv" / "lib").glob("python3*/site-packages")
+    return site_packages / "torch"
+
+
 def install(repository: Path, programs: str = "", **variables: str) -> subprocess.CompletedProcess:
     """Runs install.sh there; programs: a folder of programs that come before the system's."""
     environment = {
@@ -112,12 +117,11 @@ def test_a_changed_message_is_built(repository: Path):
     assert "of_a_test" in shown.stdout, shown.stderr
 
 
-def test_a_damaged_venv_is_made_anew(repository: Path):
-    (site_packages,) = (repository / ".venv" / "lib").glob("python3*/site-packages")
-    shutil.rmtree(site_packages / "torch")
+def test_a_damaged_venv_is_mended(repository: Path):
+    shutil.rmtree(torch_folder(repository))
     done = install(repository)
     assert done.returncode == 0, done.stderr
-    assert (site_packages / "torch" / "__init__.py").exists()
+    assert (torch_folder(repository) / "__init__.py").exists()
 
 
 def test_env_sh_gives_workspace_venv_and_training_from_any_folder_even_twice(repository: Path):
@@ -139,10 +143,13 @@ def test_torch_comes_from_the_index_that_is_asked_for_and_stays(repository: Path
     (index / "torch" / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
     torch_version = f"{repository}/.venv/bin/python -c 'import importlib.metadata as m; print(m.version(\"torch\"))'"
 
-    done = install(repository, TORCH_INDEX_URL=index.as_uri(), PIP_NO_INDEX="0", PIP_FIND_LINKS="")
+    with_network = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": ""}
+    done = install(repository, TORCH_INDEX_URL=index.as_uri(), **with_network)
     assert done.returncode == 0, done.stderr
     assert shell(torch_version).stdout == "2.4+cpu\n"
     assert install(repository, programs_that_must_not_run).returncode == 0
+    shutil.rmtree(torch_folder(repository))
+    assert install(repository, **with_network).returncode == 0
     assert shell(torch_version).stdout == "2.4+cpu\n"
 
 
