@@ -58,6 +58,7 @@ from training.data.trajectories import (
 )
 from training.device import chosen_device
 from training.evaluate import EvaluationConfig, check_window, evaluate, prior_prediction, rivals, table
+from training.houses.classes import CLASS_NAMES
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
 
 PICTURED_SCENES = 6  # rows of the image grid on TensorBoard
@@ -379,6 +380,7 @@ def provenance(config: TrainConfig, command: str, samples_seen: int, seconds: fl
         "command": command,
         "configuration": as_dict(config),
         "house_seeds": house_seeds(config),
+        "object_classes": list(CLASS_NAMES),
         "samples": samples_seen,
         "training_minutes": round(seconds / 60, 2),
         "device": name,
