@@ -350,13 +350,16 @@ def _default_text(value: Any) -> str:
 def run_command(main: Callable[[list[str]], None]) -> None:
     """Run a command's `main(argv)`; a UserError ends it as one line on stderr, with status 2.
 
-    So does an OSError, such as of a full disk, with the file's name and the reason.
+    So does an OSError, such as of a full disk, with the file's name and the reason. Ctrl-C ends it with status 130.
     """
     try:
         main(sys.argv[1:])
     except UserError as error:
         print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None  # as a shell reports SIGINT
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -142,9 +142,18 @@ def test_a_users_error_ends_a_command_as_one_line_with_status_2():
 
 def test_a_file_that_cannot_be_written_ends_a_command_as_one_line_with_status_2():
     program = (
-        "from training.configuration import *\n"
+        "from training.configuration import *\n", run_command
         "def main(argv): raise OSError(28, 'No space left on device', 'runs/one')\n"
         "run_command(main)"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", "error: runs/one: No space left on device\n")
+
+
+def test_ctrl_c_ends_a_command_in_one_line(capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(interrupted)
+    assert ended.value.code == 130 and capsys.readouterr().err == "interrupted\n"
