@@ -19,6 +19,7 @@ from training.configuration import (
     keys_of,
     parse,
     read_file,
+    run_command,
     section,
     setting,
 )
@@ -142,7 +143,7 @@ def test_a_users_error_ends_a_command_as_one_line_with_status_2():
 
 def test_a_file_that_cannot_be_written_ends_a_command_as_one_line_with_status_2():
     program = (
-        "from training.configuration import *\n", run_command
+        "from training.configuration import *\n"
         "def main(argv): raise OSError(28, 'No space left on device', 'runs/one')\n"
         "run_command(main)"
     )
