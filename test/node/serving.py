@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import rospy
 import rostest
+from geometry_msgs.msg import Quaternion
 from nav_msgs.msg import Path as PathMessage
 from placenet_ros.msg import ModelInfo, PlaceEmbedding, Surprise
 from placenet_ros.srv import PredictView
@@ -117,6 +118,17 @@ class Serving(unittest.TestCase):
         refused = self.predict_view(query_pose(0.5))
         self.assertFalse(refused.success)
         self.assertIn("nothing has been observed yet", refused.message)
+
+    def test_query_that_is_no_pose_is_refused_with_one_line(self):
+        self.see_and_wait(0.0)
+        not_finite, no_rotation = query_pose(0.5), query_pose(0.5)
+        not_finite.pose.position.x = float("nan")
+        no_rotation.pose.orientation = Quaternion()
+        for query in (not_finite, no_rotation):
+            refused = self.predict_view(query)
+            self.assertFalse(refused.success)
+            self.assertTrue(refused.message and "\n" not in refused.message, refused.message)
+        self.assertTrue(self.predict_view(query_pose(0.5)).success)
 
     def test_current_view_has_the_stamp_of_odometry_and_the_frame_of_the_camera(self):
         self.see_and_wait(0.0)
