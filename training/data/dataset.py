@@ -1,0 +1,469 @@
+"""A data set: a folder of shards and the manifest that lists them. Writing one, and reading frames of any trajectory.
+
+    DATA/manifest.json          what it is, and of each shard: trajectories, frames, bytes, SHA-256
+    DATA/shard-00000.arrow      see training/data/shards.py
+    DATA/shard-00001.arrow
+
+Work is done in *units* (a house, a file of a source), a fixed number of them for each shard, so that a shard is a
+function of its units alone: several processes, several machines (`part`) and a command that was killed and started
+again all end with the same bytes. Which trajectories a unit gives is the caller's business.
+
+Shapes: n trajectories, k frames, s image size.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from training.checkpoints import write_whole
+from training.configuration import UserError
+from training.data.shards import DamagedError, Description, Shard, StoredFrames, write_shard
+from training.trajectory import Skipped, Trajectory
+
+MANIFEST = "manifest.json"
+MANIFEST_FORMAT, MANIFEST_VERSION = "placenet shards", 1
+LARGEST_MANIFEST = 1 << 28  # bytes; a million trajectories take some 5 MB
+OPEN_SHARDS = 64  # files that a reader holds open at once
+NAMED_AT_MOST = 10  # what was skipped is named up to this number, then counted
+HASHED_AT_ONCE = 1 << 22  # bytes
+SECONDS_BETWEEN_LINES = 10.0  # of progress, in a log file
+
+Unit = Any
+Convert = Callable[[Unit], Iterable["Trajectory | Skipped"]]
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """What the manifest says of a shard."""
+
+    file: str
+    lengths: tuple[int, ...]  # frames of each trajectory
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a data set's folder holds, and what it is made from."""
+
+    description: Description
+    split: str  # "train" or "unseen": whether training may see it
+    units: int
+    units_per_shard: int
+    units_sha256: str  # of the units' names, so that a folder is not continued with others
+    shards: tuple[ShardEntry, ...] = ()  # empty until all are there
+    skipped: tuple[Skipped, ...] = ()
+    complete: bool = False
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards there are to be."""
+        return -(-self.units // self.units_per_shard)
+
+
+def shard_name(index: int) -> str:
+    """The file of a shard."""
+    return f"shard-{index:05d}.arrow"
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write DATA/manifest.json whole. Raises OSError."""
+    content = {
+        "format": MANIFEST_FORMAT,
+        "version": MANIFEST_VERSION,
+        "complete": manifest.complete,
+        "split": manifest.split,
+        "description": manifest.description.as_json(),
+        "units": manifest.units,
+        "units_per_shard": manifest.units_per_shard,
+        "units_sha256": manifest.units_sha256,
+        "trajectories": sum(len(shard.lengths) for shard in manifest.shards),
+        "frames": sum(sum(shard.lengths) for shard in manifest.shards),
+        "skipped": [list(entry) for entry in manifest.skipped],
+        "shards": [
+            {"file": shard.file, "bytes": shard.bytes, "sha256": shard.sha256, "lengths": list(shard.lengths)}
+            for shard in manifest.shards
+        ],
+    }
+    lines = ",\n".join(f"{json.dumps(name)}: {_json_lines(value)}" for name, value in content.items())
+    write_whole(folder / MANIFEST, "{\n" + lines + "\n}\n")
+
+
+def _json_lines(value: Any) -> str:
+    """JSON with a line for each element of a list of objects: to be read by people, too."""
+    if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
+        return "[\n  " + ",\n  ".join(json.dumps(entry) for entry in value) + "\n]"
+    return json.dumps(value)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a data set. Raises UserError where there is none, DamagedError where it cannot be believed."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{folder}: no data set: it holds no {MANIFEST}; make one with python -m training.make_houses")
+    try:
+        if path.stat().st_size > LARGEST_MANIFEST:
+            raise ValueError(f"over {LARGEST_MANIFEST} bytes long")
+        return _manifest_of(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        reason = f"no key {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise DamagedError(f"{path}: no manifest of a data set: {reason}") from error
+
+
+def _manifest_of(content: Any) -> Manifest:
+    if not isinstance(content, dict) or content.get("format") != MANIFEST_FORMAT:
+        raise ValueError(f"its format is not '{MANIFEST_FORMAT}'")
+    if content.get("version") != MANIFEST_VERSION:
+        raise ValueError(f"version {content.get('version')!r}, this program reads {MANIFEST_VERSION}")
+    shards = []
+    for entry in content["shards"]:
+        if not re.fullmatch(r"shard-\d{5,}\.arrow", entry["file"]):
+            raise ValueError(f"a shard cannot be called {entry['file']!r}")
+        lengths = tuple(entry["lengths"])
+        if not all(isinstance(length, int) and length > 0 for length in lengths):
+            raise ValueError(f"{entry['file']}: lengths must be whole numbers over 0")
+        shards.append(ShardEntry(entry["file"], lengths, int(entry["bytes"]), str(entry["sha256"])))
+    numbers = [content["units"], content["units_per_shard"]]
+    if not all(isinstance(number, int) and number > 0 for number in numbers):
+        raise ValueError(f"units and units_per_shard must be whole numbers over 0, not {numbers}")
+    return Manifest(
+        description=Description.of_json(content["description"]),
+        split=str(content["split"]),
+        units=numbers[0],
+        units_per_shard=numbers[1],
+        units_sha256=str(content["units_sha256"]),
+        shards=tuple(shards),
+        skipped=tuple(Skipped(str(name), str(reason)) for name, reason in content["skipped"]),
+        complete=bool(content["complete"]),
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Raises OSError."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(HASHED_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+# ---- Writing ---------------------------------------------------------------------------------------------------------
+
+
+class Summary(NamedTuple):
+    """What came of writing a data set."""
+
+    trajectories: int
+    frames: int
+    bytes: int
+    skipped: int
+    seconds: float
+    missing: int  # shards that other parts are to write
+
+
+class _Task(NamedTuple):
+    """What a process needs to write one shard."""
+
+    path: Path
+    description: Description
+    units: tuple
+    convert: Convert
+    skip_damaged: bool
+
+
+_done = None  # in a worker: counts the trajectories written, for the line of progress
+
+
+def write_dataset(
+    out: Path,
+    description: Description,
+    units: Sequence[Unit],
+    convert: Convert,
+    units_per_shard: int,
+    processes: int,
+    part: tuple[int, int] = (1, 1),
+    split: str = "train",
+    skip_damaged: bool = False,
+) -> Summary:
+    """Write the shards of `units` into the folder `out`, or those of them that are not there yet, then the manifest.
+
+    convert: gives a unit's trajectories, one at a time; runs in another process, so it must be picklable.
+    part: (i, n): write every n-th shard, beginning with the i-th. The manifest is complete once all shards are there:
+        the last part to end writes it, or the same command without a part.
+    skip_damaged: count and name a unit whose `convert` raises UserError, and go on; otherwise the error ends all.
+    Raises UserError, also where `out` holds another data set, and OSError. Shards that are complete then stay.
+    """
+    start = time.monotonic()
+    manifest = _begun(out, description, units, units_per_shard, split)
+    names = [shard_name(index) for index in range(manifest.shard_count)]
+    for leftover in out.glob(".shard-*.part"):
+        if _writer_is_gone(leftover):
+            leftover.unlink(missing_ok=True)
+    mine = range(part[0] - 1, len(names), part[1])
+    tasks = [
+        _Task(
+            out / names[index],
+            description,
+            tuple(units[index * units_per_shard : (index + 1) * units_per_shard]),
+            convert,
+            skip_damaged,
+        )
+        for index in mine
+        if not (out / names[index]).exists()
+    ]
+    if tasks:
+        _run(tasks, min(processes, len(tasks)), out, len(mine))
+    missing = [name for name in names if not (out / name).exists()]
+    here = [out / names[index] for index in mine] if missing else [out / name for name in names]
+    entries, skipped = zip(*(_entry(path) for path in here), strict=True) if here else ((), ())
+    skipped = tuple(entry for entries_of_shard in skipped for entry in entries_of_shard)
+    if not missing:
+        write_manifest(out, _completed(manifest, entries, skipped))
+    _name_skipped(skipped)
+    return Summary(
+        sum(len(entry.lengths) for entry in entries),
+        sum(sum(entry.lengths) for entry in entries),
+        sum(entry.bytes for entry in entries),
+        len(skipped),
+        time.monotonic() - start,
+        len(missing),
+    )
+
+
+def _completed(manifest: Manifest, entries: Sequence[ShardEntry], skipped: Sequence[Skipped]) -> Manifest:
+    """The manifest with its shards. Raises UserError where there is no trajectory in any."""
+    if not any(entry.lengths for entry in entries):
+        reason = f": {skipped[0].name}: {skipped[0].reason}" if skipped else ""
+        raise UserError(f"no trajectory came of {manifest.units} of the source's parts{reason}")
+    return replace(manifest, shards=tuple(entries), skipped=tuple(skipped), complete=True)
+
+
+def _begun(out: Path, description: Description, units: Sequence[Unit], units_per_shard: int, split: str) -> Manifest:
+    """The manifest with which a folder begins. Raises UserError where the folder holds another data set."""
+    if len(units) < 1 or units_per_shard < 1:
+        raise ValueError(f"expected units and units for each shard, found {len(units)} and {units_per_shard}")
+    digest = hashlib.sha256()
+    for unit in units:
+        digest.update(f"{unit}\n".encode())
+    wanted = Manifest(description, split, len(units), units_per_shard, digest.hexdigest())
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / MANIFEST).exists():
+        if any(out.glob("shard-*.arrow")):
+            raise UserError(f"{out}: holds shards without a {MANIFEST}: choose another folder")
+        write_manifest(out, wanted)
+        return wanted
+    there = read_manifest(out)
+    before, now = (
+        {
+            **manifest.description.as_json(),
+            "split": manifest.split,
+            "units": manifest.units,
+            "units for each shard": manifest.units_per_shard,
+            "names of the units": manifest.units_sha256,
+        }
+        for manifest in (there, wanted)
+    )
+    now = json.loads(json.dumps(now))  # as it comes back from a file
+    differing = [f"{key}: {before[key]} there, {now[key]} asked for" for key in now if before[key] != now[key]]
+    if differing:
+        raise UserError(f"{out}: holds another data set ({'; '.join(differing)[:300]}): choose another folder")
+    return wanted
+
+
+def _writer_is_gone(partial: Path) -> bool:
+    """Whether the process whose number an unfinished file bears has ended."""
+    try:
+        os.kill(int(partial.name.split(".")[-2]), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, OSError):
+        return False
+    return False
+
+
+def _run(tasks: list[_Task], processes: int, out: Path, all_shards: int) -> None:
+    """Write shards by several processes. Raises what the first of them to fail raises; the others are ended."""
+    context = multiprocessing.get_context("spawn")  # a graphics context does not survive a fork
+    done = context.Value("q", 0)
+    progress = _Progress(done, all_shards, all_shards - len(tasks))
+    with ProcessPoolExecutor(processes, context, initializer=_begin_worker, initargs=(done,)) as pool:
+        waiting: set[Future] = {pool.submit(_write, task) for task in tasks}
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, timeout=1.0, return_when="FIRST_COMPLETED")
+                for future in finished:
+                    future.result()
+                    progress.shards += 1
+                progress.show(last=not waiting)
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise _explained(error, out, progress.shards, all_shards) from error
+
+
+def _explained(error: BaseException, out: Path, complete: int, all_shards: int) -> BaseException:
+    """What the user is told of an error that ended the writing."""
+    kept = f"{complete} of {all_shards} shards are complete and stay; the same command goes on from there"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"{out}: {error.strerror}: {kept} once there is room")
+    if isinstance(error, BrokenProcessPool):
+        return UserError(f"{out}: a process ended by itself (perhaps for want of memory: lower processes=): {kept}")
+    return error
+
+
+def _begin_worker(done: Any) -> None:
+    """What each process does first: the keyboard interrupts its parent alone, and it ends when its parent does."""
+    global _done
+    _done = done
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's software renderer: there are as many processes as cores
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _write(task: _Task) -> None:
+    write_shard(task.path, task.description, _items(task))
+
+
+def _items(task: _Task) -> Iterator[Trajectory | Skipped]:
+    for unit in task.units:
+        try:
+            for item in task.convert(unit):
+                yield item
+                if _done is not None:
+                    with _done.get_lock():
+                        _done.value += isinstance(item, Trajectory)
+        except UserError as error:
+            if not task.skip_damaged:
+                raise
+            yield Skipped(str(unit), str(error))
+
+
+class _Progress:
+    """A line on stderr: rewritten on a terminal, now and then in a log file."""
+
+    def __init__(self, done: Any, all_shards: int, complete: int) -> None:
+        self._done, self._all, self.shards = done, all_shards, complete
+        self._start = self._shown = time.monotonic()
+
+    def show(self, last: bool) -> None:
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        if not (terminal or last or now - self._shown > SECONDS_BETWEEN_LINES):
+            return
+        self._shown = now
+        count, seconds = self._done.value, now - self._start
+        line = f"{self.shards} of {self._all} shards, {count} trajectories, {count / seconds:.1f}/s, {seconds:.0f} s"
+        print(line, end="\r" if terminal and not last else "\n", file=sys.stderr, flush=True)
+
+
+def _entry(path: Path) -> tuple[ShardEntry, list[Skipped]]:
+    """What the manifest is to say of a shard. Raises DamagedError."""
+    with Shard(path) as shard:
+        lengths = tuple(shard.length(row) for row in range(shard.trajectories))
+        return ShardEntry(path.name, lengths, path.stat().st_size, sha256_of(path)), shard.skipped
+
+
+def _name_skipped(skipped: Sequence[Skipped]) -> None:
+    for entry in skipped[:NAMED_AT_MOST]:
+        print(f"skipped: {entry.name}: {entry.reason}", file=sys.stderr)
+    if len(skipped) > NAMED_AT_MOST:
+        print(f"skipped: {len(skipped) - NAMED_AT_MOST} more, all in {MANIFEST}", file=sys.stderr)
+
+
+# ---- Reading ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class ShardSet:
+    """The trajectories of a data set, any frame of which can be read by itself.
+
+    Holds the lengths of the trajectories and some open files, no pictures. Can be pickled; each process then opens its
+    own files.
+
+    skip_damaged: take another trajectory instead of one that cannot be read, name it on stderr and count it;
+        otherwise it is an error.
+    fewest_frames: trajectories with fewer are left out.
+    Raises UserError where the folder holds no complete data set.
+    """
+
+    folder: Path
+    skip_damaged: bool = False
+    fewest_frames: int = 1
+    damaged: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
+        self.manifest = read_manifest(self.folder)
+        if not self.manifest.complete:
+            raise UserError(f"{self.folder}: the data set is not complete: run the command that makes it again")
+        lengths = [np.array(entry.lengths, np.int64) for entry in self.manifest.shards]
+        shards = np.repeat(np.arange(len(lengths)), [len(some) for some in lengths])
+        rows = np.concatenate([np.arange(len(some)) for some in lengths])
+        lengths = np.concatenate(lengths)
+        long_enough = lengths >= self.fewest_frames
+        self.left_out = int((~long_enough).sum())
+        self._shards, self._rows = shards[long_enough].astype(np.int32), rows[long_enough].astype(np.int32)
+        self.lengths = lengths[long_enough]  # n int64: frames of each trajectory
+        if not len(self.lengths):
+            raise UserError(f"{self.folder}: none of its trajectories has {self.fewest_frames} frames")
+        self._open: OrderedDict[int, Shard] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    @property
+    def description(self) -> Description:
+        """What holds for all trajectories."""
+        return self.manifest.description
+
+    def close(self) -> None:
+        """Close the open files; they are opened again when they are needed."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def shard(self, index: int) -> tuple[Shard, int]:
+        """The opened shard that holds a trajectory, and its row there. Raises DamagedError."""
+        number, row = int(self._shards[index]), int(self._rows[index])
+        if number in self._open:
+            self._open.move_to_end(number)
+        else:
+            if len(self._open) >= OPEN_SHARDS:
+                self._open.popitem(last=False)[1].close()
+            shard = Shard(self.folder / self.manifest.shards[number].file)
+            if shard.description != self.description:
+                shard.close()
+                raise DamagedError(f"{shard.path}: is of another data set than {self.folder / MANIFEST} describes")
+            self._open[number] = shard
+        return self._open[number], row
+
+    def read(self, index: int, frames: np.ndarray | None = None) -> StoredFrames:
+        """Frames (k,) of a trajectory; all of them by default. Raises DamagedError, naming file and row."""
+        shard, row = self.shard(index)
+        return shard.read(row, frames)
