@@ -1,6 +1,7 @@
-"""The node's private parameters as a frozen dataclass, checked once, before any work. Knows nothing of ROS.
+"""A node's private parameters as a frozen dataclass, checked once, before any work: how, and those of placenet_node.
 
-Units and meanings are where the user edits the values: in config/placenet.yaml, which has the same names and defaults.
+Knows nothing of ROS. Units and meanings are where the user edits the values: in a YAML file in config/, which has the
+same names and defaults.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ import dataclasses
 import difflib
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from placenet_ros.node.rigid_pose import PoseError, RigidPose
+
+AnyParameters = TypeVar("AnyParameters", bound="Parameters")
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of numbers"}
 LARGEST_SCENE = 1000  # observations: a prediction already reads them for seconds, and their encodings fill gigabytes
@@ -22,37 +25,19 @@ class ParameterError(ValueError):
     """A parameter that is unknown, of another type or out of range; one line."""
 
 
-def _at_least(minimum: float, default: Any, maximum: float = math.inf) -> Any:
+def at_least(minimum: float, default: Any, maximum: float = math.inf) -> Any:
+    """A number with its default and its range, ends included."""
     return dataclasses.field(default=default, metadata={"minimum": minimum, "maximum": maximum})
 
 
 @dataclass(frozen=True)
-class NodeParameters:
-    """Every private parameter of placenet_node. Raises ParameterError for a value out of range."""
+class Parameters:
+    """What every node's parameters have. explained_in: the YAML file, for messages.
 
-    # Model
-    weights: str = "placenet-small"
-    device: str = "cpu"
-    threads: int = _at_least(0, 0)
-    # Scene
-    max_observations: int = _at_least(1, 20, LARGEST_SCENE)
-    keyframe_distance: float = _at_least(0.0, 0.2)
-    keyframe_angle: float = _at_least(0.0, 0.26)
-    keyframe_period: float = _at_least(0.0, 0.0)
-    anchor_range: float = _at_least(0.1, 3.0)
-    reset_on_time_jump: bool = True
-    odometry_jump: float = _at_least(0.0, 1.0)
-    # Inputs
-    input_is_rectified: bool = True
-    base_to_camera: tuple[float, ...] = ()
-    odometry_buffer: float = _at_least(0.1, 2.0)
-    odometry_wait: float = _at_least(0.0, 0.2)
-    join_tolerance: float = _at_least(0.0, 0.02)
-    silence_warning: float = _at_least(0.1, 5.0)
-    # Outputs
-    predict_rate: float = _at_least(0.0, 1.0)
-    prediction_samples: int = _at_least(1, 4, MOST_SAMPLES)
-    service_timeout: float = _at_least(0.1, 5.0)
+    Raises ParameterError for a number outside its range.
+    """
+
+    explained_in: ClassVar[str]
 
     def __post_init__(self):
         for entry in dataclasses.fields(self):
@@ -62,6 +47,55 @@ class NodeParameters:
             if minimum is not None and value > entry.metadata["maximum"]:
                 maximum = entry.metadata["maximum"]
                 raise ParameterError(f"parameter ~{entry.name} must be at most {maximum:g}, found {value}")
+
+    @classmethod
+    def from_dictionary(cls: type[AnyParameters], values: dict[str, Any]) -> AnyParameters:
+        """The parameters of a dictionary, defaults elsewhere.
+
+        Raises ParameterError: an unknown name (with the nearest known one), a value of another type or out of range.
+        """
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(cls)}
+        for name in values:
+            if name not in defaults:
+                nearest = difflib.get_close_matches(name, defaults, n=1, cutoff=0.0)[0]
+                raise ParameterError(
+                    f"unknown parameter ~{name}; the nearest is ~{nearest} (all are explained in {cls.explained_in})"
+                )
+        return cls(**{name: _as_kind(name, value, type(defaults[name])) for name, value in values.items()})
+
+
+@dataclass(frozen=True)
+class NodeParameters(Parameters):
+    """Every private parameter of placenet_node. Raises ParameterError for a value out of range."""
+
+    explained_in: ClassVar[str] = "config/placenet.yaml"
+
+    # Model
+    weights: str = "placenet-small"
+    device: str = "cpu"
+    threads: int = at_least(0, 0)
+    # Scene
+    max_observations: int = at_least(1, 20, LARGEST_SCENE)
+    keyframe_distance: float = at_least(0.0, 0.2)
+    keyframe_angle: float = at_least(0.0, 0.26)
+    keyframe_period: float = at_least(0.0, 0.0)
+    anchor_range: float = at_least(0.1, 3.0)
+    reset_on_time_jump: bool = True
+    odometry_jump: float = at_least(0.0, 1.0)
+    # Inputs
+    input_is_rectified: bool = True
+    base_to_camera: tuple[float, ...] = ()
+    odometry_buffer: float = at_least(0.1, 2.0)
+    odometry_wait: float = at_least(0.0, 0.2)
+    join_tolerance: float = at_least(0.0, 0.02)
+    silence_warning: float = at_least(0.1, 5.0)
+    # Outputs
+    predict_rate: float = at_least(0.0, 1.0)
+    prediction_samples: int = at_least(1, 4, MOST_SAMPLES)
+    service_timeout: float = at_least(0.1, 5.0)
+
+    def __post_init__(self):
+        super().__post_init__()
         if len(self.base_to_camera) not in (0, 7):
             raise ParameterError(
                 "parameter ~base_to_camera must be [x, y, z, qx, qy, qz, qw] or [] (then TF is asked), "
@@ -72,21 +106,6 @@ class NodeParameters:
                 RigidPose.checked(self.base_to_camera[:3], self.base_to_camera[3:])
             except PoseError as error:
                 raise ParameterError(f"parameter ~base_to_camera: {error}") from error
-
-    @classmethod
-    def from_dictionary(cls, values: dict[str, Any]) -> NodeParameters:
-        """The parameters of a dictionary, defaults elsewhere.
-
-        Raises ParameterError: an unknown name (with the nearest known one), a value of another type or out of range.
-        """
-        defaults = {entry.name: entry.default for entry in dataclasses.fields(cls)}
-        for name in values:
-            if name not in defaults:
-                nearest = difflib.get_close_matches(name, defaults, n=1, cutoff=0.0)[0]
-                raise ParameterError(
-                    f"unknown parameter ~{name}; the nearest is ~{nearest} (all are explained in config/placenet.yaml)"
-                )
-        return cls(**{name: _as_kind(name, value, type(defaults[name])) for name, value in values.items()})
 
 
 def _as_kind(name: str, value: Any, kind: type) -> Any:

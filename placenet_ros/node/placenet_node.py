@@ -9,11 +9,8 @@ Callbacks store and return; the worker alone touches the model. Each part has it
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
 import time
-import traceback
 from pathlib import Path
 from typing import Callable
 
@@ -33,6 +30,7 @@ from placenet_ros.node.inputs import Inputs
 from placenet_ros.node.live_scene import LiveScene
 from placenet_ros.node.parameters import NodeParameters, ParameterError
 from placenet_ros.node.request import Request, RequestError
+from placenet_ros.node.running import run_node
 from placenet_ros.node.silence import SilenceWatch
 from placenet_ros.node.tasks import Tasks
 from placenet_ros.node.worker import Worker
@@ -145,47 +143,10 @@ def weights_path(weights: str) -> Path:
     return path
 
 
-class Run:
-    """One run of the node in this process, from start to exit status."""
-
-    def __init__(self) -> None:
-        self._node: PlaceNetNode | None = None  # kept, since its subscribers live as long as it does
-        self._failure: Exception | None = None
-
-    def start(self) -> None:
-        """Make the node."""
-        try:
-            self._node = PlaceNetNode(NodeParameters.from_dictionary(rospy.get_param("~", {})), self.fail)
-        except Exception as error:  # this thread has no caller to tell
-            self.fail(error)
-
-    def fail(self, error: Exception) -> None:
-        """End the process because of an error; what a user can put right is told in one line."""
-        if rospy.core.is_shutdown_requested():
-            return  # topics are being closed: whoever publishes then fails, and that is no failure
-        self._failure = error
-        if isinstance(error, ParameterError):
-            rospy.logfatal(str(error))
-        else:
-            rospy.logfatal("".join(traceback.format_exception(type(error), error, error.__traceback__)))
-        rospy.signal_shutdown(str(error))
-
-    def end(self) -> None:
-        """End the process, after ROS's shutdown.
-
-        Not in Python's own way, which takes PyTorch apart first: that needs more than a second, and hangs where a
-        thread is still loading a library.
-        """
-        logging.shutdown()
-        os._exit(0 if self._failure is None else 1)
-
-
 def main() -> None:
     """Start the node, stay until it is told to end, and end the process: does not return."""
-    rospy.init_node("placenet_node")
-    run = Run()
-    # Not in this thread: signals are handled here, and rospy's handler waits for ever for the locks that a subscriber
-    # holds while it is made, if that is what it interrupts.
-    threading.Thread(target=run.start, name="placenet start", daemon=True).start()
-    rospy.spin()
-    run.end()
+    run_node(
+        "placenet_node",
+        lambda failed: PlaceNetNode(NodeParameters.from_dictionary(rospy.get_param("~", {})), failed),
+        told_in_one_line=ParameterError,
+    )
