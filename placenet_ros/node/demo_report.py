@@ -26,12 +26,12 @@ from std_msgs.msg import Header
 from placenet_ros.msg import ModelInfo, PlaceEmbedding
 from placenet_ros.node import images
 from placenet_ros.node.demo_pictures import HELD_SHOWN, ViewRow, Walk, draw_path, draw_views, rmse
-from placenet_ros.node.frames import Frames, camera_pose
-from placenet_ros.node.images import ImageError
+from placenet_ros.node.frames import Frames
+from placenet_ros.node.image_layout import ImageError
 from placenet_ros.node.outputs import body_pose
 from placenet_ros.node.recorded_walk import RecordedWalk, read_walk
 from placenet_ros.node.replay import BagError
-from placenet_ros.node.rigid_pose import PoseError
+from placenet_ros.node.rigid_pose import PoseError, camera_pose
 from placenet_ros.scene.camera import PinholeCamera
 from placenet_ros.scene.viewpoints import CameraPose
 

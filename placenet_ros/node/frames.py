@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Sequence
 
 import rospy
 import tf2_ros
 
 from placenet_ros.node.odometry import OdometrySample
-from placenet_ros.node.rigid_pose import PoseError, RigidPose, optical_pose
+from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose
 from placenet_ros.scene.viewpoints import CameraPose
-
-STRAIGHT_DOWN = 0.1  # cosine of the pitch, 84 degrees: beyond, roll and yaw are not told apart
 
 
 class FrameError(ValueError):
@@ -68,21 +65,6 @@ class Frames:
                 f"no transform from '{child}' to '{parent}': publish it on TF (for a fixed one with rosrun tf2_ros "
                 "static_transform_publisher), or for the camera set ~base_to_camera"
             ) from error
-
-
-def camera_pose(pose: RigidPose, frame_id: str) -> CameraPose:
-    """What the scene knows of a pose whose axes are those that frame_id stands for."""
-    return CameraPose.from_matrix(optical_pose(pose, frame_id).matrix())
-
-
-def roll_degrees(pose: RigidPose, frame_id: str) -> float:
-    """How far the camera is turned about its line of sight: 0 where its picture is upright, 180 upside down.
-
-    0, too, where it looks straight up or down, and has no roll.
-    """
-    rotation = optical_pose(pose, frame_id).rotation()
-    right, up = rotation[2, 0], -rotation[2, 1]  # heights of the picture's axes
-    return math.degrees(math.atan2(right, up)) if math.hypot(right, up) > STRAIGHT_DOWN else 0.0
 
 
 def _plain(frame_id: str) -> str:

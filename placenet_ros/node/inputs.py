@@ -11,9 +11,14 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image
 
-from placenet_ros.node import images
 from placenet_ros.node.drops import DropCounter
-from placenet_ros.node.images import ImageError
+from placenet_ros.node.image_layout import (
+    COLOUR_ENCODINGS,
+    DEPTH_ENCODINGS,
+    LABEL_ENCODINGS,
+    ImageError,
+    check_layout,
+)
 from placenet_ros.node.inbox import Inbox
 from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.rigid_pose import PoseError, RigidPose
@@ -24,7 +29,7 @@ from placenet_ros.node.silence import SilenceWatch
 BUFFER_BYTES = 2**24
 ODOMETRY_QUEUE = 400  # messages: two seconds at 200 Hz
 QUERY_QUEUE = 10
-COMPANION_ENCODINGS = {"depth": images.DEPTH_ENCODINGS, "objects": images.LABEL_ENCODINGS}
+COMPANION_ENCODINGS = {"depth": DEPTH_ENCODINGS, "objects": LABEL_ENCODINGS}
 
 
 class Inputs:
@@ -48,7 +53,7 @@ class Inputs:
 
     def _on_image(self, message: Image) -> None:
         self._silence.heard("image", time.monotonic())
-        if self._has_good_layout("image", message, images.COLOUR_ENCODINGS):
+        if self._has_good_layout("image", message, COLOUR_ENCODINGS):
             self._inbox.put_image(message)
 
     def _on_companion(self, name: str, message: Image) -> None:
@@ -57,7 +62,7 @@ class Inputs:
 
     def _has_good_layout(self, name: str, message: Image, encodings: Collection[str]) -> bool:
         try:
-            images.check_layout(message, encodings)
+            check_layout(message, encodings)
         except ImageError as error:
             self._drops.count(f"{name}: {error.kind}", f"{rospy.resolve_name(name)}: {error}")
             return False

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo
 
 from placenet_ros.node import images
 from placenet_ros.node.drops import DropCounter
-from placenet_ros.node.images import ImageError
+from placenet_ros.node.image_layout import ImageError, pinhole_camera
 from placenet_ros.scene.camera import PinholeCamera, ViewResampler
 
 
@@ -48,7 +48,7 @@ class PictureMaker:
             raise ImageError("not converted", line) from error
 
     def _make(self, image: Any, companions: dict[str, Any], info: CameraInfo) -> Pictures:
-        camera = images.pinhole_camera(info, self._is_rectified)
+        camera = pinhole_camera(info, self._is_rectified)
         rgb = images.colours(image)
         _check_size("image", rgb, camera)
         resampler = self._resampler_for(camera)

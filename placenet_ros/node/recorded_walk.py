@@ -11,6 +11,7 @@ import rosbag
 from nav_msgs.msg import Odometry
 
 from placenet_ros.node import images
+from placenet_ros.node.image_layout import pinhole_camera
 from placenet_ros.node.odometry import OdometryBuffer, OdometrySample
 from placenet_ros.node.replay import BagError, opened_bag
 from placenet_ros.node.rigid_pose import RigidPose
@@ -47,7 +48,7 @@ def read_walk(path: str, topics: dict[str, str], model_camera: PinholeCamera) ->
 def _read_walk(path: str, topics: dict[str, str], model_camera: PinholeCamera) -> RecordedWalk:
     with opened_bag(path) as bag:
         info = next(message for _, message, _ in bag.read_messages(topics["camera_info"]))
-        resampler = ViewResampler(images.pinhole_camera(info, is_rectified=True), model_camera)
+        resampler = ViewResampler(pinhole_camera(info, is_rectified=True), model_camera)
         samples = [_sample(message) for _, message, _ in bag.read_messages(topics["odom"])]
         rgb = {_stamp(m): resampler.colours(images.colours(m)) for _, m, _ in bag.read_messages(topics["image"])}
         depth = {_stamp(m): resampler.values(images.depth(m)) for _, m, _ in bag.read_messages(topics["depth"])}

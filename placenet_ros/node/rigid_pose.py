@@ -12,8 +12,11 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from placenet_ros.scene.viewpoints import CameraPose
+
 SMALLEST_QUATERNION_NORM = 1e-6
 LARGEST_COORDINATE = 1e8  # metres: beyond the coordinates of any map, and still exact to a micrometre in float64
+STRAIGHT_DOWN = 0.1  # cosine of the pitch, 84 degrees: beyond, roll and yaw are not told apart
 OPTICAL_FRAME_SUFFIX = "_optical_frame"  # REP 103: z forward, x right, y down
 
 
@@ -101,6 +104,21 @@ def looks_along_z(frame_id: str) -> bool:
 def optical_pose(pose: RigidPose, frame_id: str) -> RigidPose:
     """The pose of a camera's optical axes, from a pose whose axes are those that `frame_id` stands for."""
     return pose if looks_along_z(frame_id) else pose @ OPTICAL_IN_BODY
+
+
+def camera_pose(pose: RigidPose, frame_id: str) -> CameraPose:
+    """What the scene knows of a pose whose axes are those that frame_id stands for."""
+    return CameraPose.from_matrix(optical_pose(pose, frame_id).matrix())
+
+
+def roll_degrees(pose: RigidPose, frame_id: str) -> float:
+    """How far the camera is turned about its line of sight: 0 where its picture is upright, 180 upside down.
+
+    0, too, where it looks straight up or down, and has no roll.
+    """
+    rotation = optical_pose(pose, frame_id).rotation()
+    right, up = rotation[2, 0], -rotation[2, 1]  # heights of the picture's axes
+    return math.degrees(math.atan2(right, up)) if math.hypot(right, up) > STRAIGHT_DOWN else 0.0
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -16,8 +16,8 @@ from std_msgs.msg import Header
 from placenet_ros.node.activity import Activity
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.episodes import EpisodeWatch
-from placenet_ros.node.frames import FrameError, Frames, camera_pose, roll_degrees
-from placenet_ros.node.images import ImageError
+from placenet_ros.node.frames import FrameError, Frames
+from placenet_ros.node.image_layout import ImageError
 from placenet_ros.node.inbox import Inbox, PosedImage
 from placenet_ros.node.keyframes import KeyframeGate
 from placenet_ros.node.live_scene import LiveScene, Observation
@@ -25,7 +25,7 @@ from placenet_ros.node.outputs import Outputs, ViewMessages
 from placenet_ros.node.parameters import NodeParameters
 from placenet_ros.node.pictures import PictureMaker
 from placenet_ros.node.request import RequestError
-from placenet_ros.node.rigid_pose import PoseError, RigidPose
+from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose, roll_degrees
 from placenet_ros.scene.viewpoints import CameraPose
 
 if TYPE_CHECKING:  # imports PyTorch, which only the worker may wait for

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from placenet_ros.node.frames import roll_degrees
-from placenet_ros.node.rigid_pose import OPTICAL_IN_BODY, RigidPose
+from placenet_ros.node.rigid_pose import OPTICAL_IN_BODY, RigidPose, roll_degrees
 
 
 def turned(axis, degrees):

@@ -6,7 +6,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from placenet_ros.node import images
-from placenet_ros.node.images import ImageError
+from placenet_ros.node.image_layout import ImageError, check_layout, pinhole_camera
 from placenet_ros.scene.camera import PinholeCamera
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
@@ -88,7 +88,7 @@ def test_images_that_cannot_be_are_refused_with_one_line(change, complaint):
     for name, value in change.items():
         setattr(broken, name, value)
     with pytest.raises(ImageError, match=complaint) as error:
-        images.check_layout(broken, images.COLOUR_ENCODINGS)
+        check_layout(broken, images.COLOUR_ENCODINGS)
     assert "\n" not in str(error.value)
 
 
@@ -110,17 +110,17 @@ def camera_info(**changes):
 
 
 def test_rectified_images_have_the_camera_of_p_and_raw_ones_that_of_k_and_d():
-    assert images.pinhole_camera(camera_info(), True) == PinholeCamera(320, 240, 190, 191, 150.5, 110.5)
+    assert pinhole_camera(camera_info(), True) == PinholeCamera(320, 240, 190, 191, 150.5, 110.5)
     raw = PinholeCamera(320, 240, 200, 201, 159.5, 119.5, (0.1, 0.0, 0.0, 0.0, 0.0))
-    assert images.pinhole_camera(camera_info(), False) == raw
+    assert pinhole_camera(camera_info(), False) == raw
     without_p = camera_info(P=[0.0] * 12)
-    assert images.pinhole_camera(without_p, True) == PinholeCamera(320, 240, 200, 201, 159.5, 119.5)
+    assert pinhole_camera(without_p, True) == PinholeCamera(320, 240, 200, 201, 159.5, 119.5)
 
 
 def test_camera_info_goes_out_as_it_comes_in():
     camera = PinholeCamera.square(64, 60.0)
-    assert images.pinhole_camera(images.camera_info_message(Header(), camera), True) == camera
-    assert images.pinhole_camera(images.camera_info_message(Header(), camera), False) == camera
+    assert pinhole_camera(images.camera_info_message(Header(), camera), True) == camera
+    assert pinhole_camera(images.camera_info_message(Header(), camera), False) == camera
 
 
 @pytest.mark.parametrize(
@@ -133,4 +133,4 @@ def test_camera_info_goes_out_as_it_comes_in():
 )
 def test_camera_infos_that_cannot_be_used_are_refused(change, complaint):
     with pytest.raises(ImageError, match=complaint):
-        images.pinhole_camera(camera_info(**change), is_rectified=False)
+        pinhole_camera(camera_info(**change), is_rectified=False)
