@@ -1,7 +1,7 @@
 """Image and CameraInfo messages to arrays and cameras, and back. Knows nothing of topics, queues or time.
 
-`image_layout` checks a message first: cv_bridge ignores `step`, so that an image with padded rows would come out slanted
-without any error. What passes is repacked without the padding and converted by cv_bridge.
+`image_layout` checks a message first: cv_bridge ignores `step`, so that an image with padded rows would come out
+slanted without any error. What passes is repacked without the padding and converted by cv_bridge.
 """
 
 from __future__ import annotations
