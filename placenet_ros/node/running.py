@@ -15,11 +15,13 @@ class Run:
     """One run of a node in this process.
 
     make_node: makes the node, given what to call with an exception that ends it.
-    told_in_one_line: kind of exception that a user can put right; any other is shown with its traceback.
+    told_in_one_line: kinds of exceptions that a user can put right; any other is shown with its traceback.
     """
 
     def __init__(
-        self, make_node: Callable[[Callable[[Exception], None]], Any], told_in_one_line: type[Exception]
+        self,
+        make_node: Callable[[Callable[[Exception], None]], Any],
+        told_in_one_line: type[Exception] | tuple[type[Exception], ...],
     ) -> None:
         self._make_node, self._told_in_one_line = make_node, told_in_one_line
         self._node: Any = None  # kept, since its subscribers live as long as it does
@@ -54,7 +56,9 @@ class Run:
 
 
 def run_node(
-    name: str, make_node: Callable[[Callable[[Exception], None]], Any], told_in_one_line: type[Exception]
+    name: str,
+    make_node: Callable[[Callable[[Exception], None]], Any],
+    told_in_one_line: type[Exception] | tuple[type[Exception], ...],
 ) -> None:
     """Start a node (see `Run`), stay until it is told to end, and end the process: does not return."""
     rospy.init_node(name)
