@@ -9,6 +9,7 @@ one house are alike). The same queries are asked with each number of observation
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,10 @@ from torch import Tensor
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, WeightsError
 from training.baselines import BASELINES
 from training.configuration import UserError, argument, parse, run_command, section, setting
+from training.data.dataset import ShardSet
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
-from training.data.trajectories import UNSEEN_SEEDS_FROM, TrajectorySet, device_for, render_houses
+from training.data.scenes import TrajectorySource
+from training.data.trajectories import UNSEEN_SEEDS_FROM, device_for, render_houses
 from training.device import chosen_device
 from training.image_quality import QUALITIES, image_quality
 
@@ -59,6 +62,27 @@ def check_window(evaluation: EvaluationConfig, sampling: SamplingConfig) -> None
         raise ValueError(f"evaluation.observations ({most}) must be under sampling.window ({sampling.window})")
 
 
+def fewest_frames(evaluation: EvaluationConfig, sampling: SamplingConfig) -> int:
+    """Frames that a trajectory needs for the scenes of training and of an evaluation."""
+    return max(sampling.fewest_frames, max(evaluation.observations) + 1)
+
+
+def opened_shards(folder: Path, model: PlaceNetConfig, frames: int, skip_damaged: bool = False) -> ShardSet:
+    """A data set for a network: its trajectories of at least so many frames. Raises UserError where they do not fit."""
+    shards = ShardSet(folder, skip_damaged, frames)
+    about = shards.description
+    if about.image_size != model.image_size:
+        raise UserError(f"{folder}: has pictures of {about.image_size} pixels, the network takes {model.image_size}")
+    if about.field_of_view_degrees not in (None, model.field_of_view_degrees):
+        raise UserError(
+            f"{folder}: its camera has a field of view of {about.field_of_view_degrees:g} degrees, the network's has "
+            f"{model.field_of_view_degrees:g} (model.field_of_view_degrees)"
+        )
+    if shards.left_out:
+        print(f"{folder}: {shards.left_out} trajectories of under {frames} frames are left out", file=sys.stderr)
+    return shards
+
+
 def prior_prediction(model: PlaceNet, samples: int) -> Predictor:
     """Predict by the mean of some samples from a model's prior, the same ones at every evaluation."""
     device = next(model.parameters()).device
@@ -93,7 +117,7 @@ def rivals(model_config: PlaceNetConfig, config: EvaluationConfig, device: torch
 @torch.no_grad()
 def evaluate(
     predictors: dict[str, Predictor],
-    data: TrajectorySet,
+    data: TrajectorySource,
     sampling: SamplingConfig,
     config: EvaluationConfig,
     position_scale: float,
@@ -113,9 +137,9 @@ def evaluate(
         values = {name: {quality: [] for quality in QUALITIES} for name in predictors}
         trajectories = []
         for step, first in enumerate(range(0, config.queries, config.scenes)):
-            scenes = min(config.scenes, config.queries - first)
-            draw = draw_scenes(sampling, data, scenes, EVALUATION_SEED, step, observations=count)
-            batch = assemble(draw, data, position_scale, device)
+            draw = draw_scenes(sampling, data.lengths, config.scenes, EVALUATION_SEED, step, observations=count)
+            draw = draw.rows(slice(0, config.queries - first))
+            batch = assemble(draw, data.fetch(draw), position_scale, device)
             trajectories.append(draw.trajectories)
             for name, predict in predictors.items():
                 images = predict(batch.observations, batch.query_viewpoints)
@@ -160,6 +184,7 @@ class EvaluateConfig:
     """Compare a network's predictions of houses with what needs no learning. Prints a table and writes JSON."""
 
     weights: str = argument("Folder (or .safetensors file) of the network's weights.")
+    data: str | None = setting(None, "Folder of shards to ask about; null: houses made at the start.")
     houses: int = setting(64, "Houses to ask about; one trajectory through each.")
     first_seed: int = setting(UNSEEN_SEEDS_FROM, "Seed of the first house; training uses those under 10,000,000.")
     frames: int = setting(300, "Frames of each trajectory.")
@@ -184,8 +209,11 @@ def main(argv: list[str]) -> None:
     except WeightsError as error:
         raise UserError(str(error)) from error
     size, field_of_view = model.config.image_size, model.config.field_of_view_degrees
-    place = device_for(config.houses, config.frames, size, "auto", device)
-    data = render_houses(config.first_seed, config.houses, config.frames, size, field_of_view, place)
+    if config.data is not None:
+        data = opened_shards(Path(config.data), model.config, fewest_frames(config.evaluation, config.sampling))
+    else:
+        place = device_for(config.houses, config.frames, size, "auto", device)
+        data = render_houses(config.first_seed, config.houses, config.frames, size, field_of_view, place)
     predictors = {"this network": prior_prediction(model, config.evaluation.samples)}
     predictors |= rivals(model.config, config.evaluation, device)
     scale = model.config.position_scale

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import platform
 import shlex
 import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,27 +48,57 @@ from training.configuration import (
     section,
     setting,
 )
+from training.data.dataset import ShardSet
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
+from training.data.scenes import StepScenes, TrajectorySource, scene_stream
 from training.data.trajectories import (
     BYTES_PER_PIXEL,
     UNSEEN_SEEDS_FROM,
     HousesConfig,
-    TrajectorySet,
     device_for,
     render_houses,
 )
 from training.device import chosen_device
-from training.evaluate import EvaluationConfig, check_window, evaluate, prior_prediction, rivals, table
+from training.evaluate import (
+    EvaluationConfig,
+    check_window,
+    evaluate,
+    fewest_frames,
+    opened_shards,
+    prior_prediction,
+    rivals,
+    table,
+)
 from training.houses.classes import CLASS_NAMES
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
 
+MOST_WORKERS = 128
 PICTURED_SCENES = 6  # rows of the image grid on TensorBoard
 METRICS = ("loss", "elbo", "bits_per_dimension", "kl", "gradient_norm")  # then the KL of each layer
 
 
 @dataclass(frozen=True)
+class DataConfig:
+    """Trajectories on a disk, instead of houses that are made at the start."""
+
+    train: str | None = setting(None, "Folder of shards to train on; null: houses made at the start, see houses.*.")
+    unseen: str | None = setting(None, "Folder of shards to evaluate on; null: houses made at the start.")
+    workers: int = setting(-1, "Processes that read shards; -1: one for each core, at most 16.", may_change=True)
+    skip_damaged: bool = setting(False, "Go on without trajectories that cannot be read.", may_change=True)
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.workers <= MOST_WORKERS:
+            raise ValueError(f"workers must be -1 to {MOST_WORKERS}, not {self.workers}")
+
+    @property
+    def processes(self) -> int:
+        """How many processes read shards."""
+        return min(16, len(os.sched_getaffinity(0))) if self.workers < 0 else self.workers
+
+
+@dataclass(frozen=True)
 class TrainConfig:
-    """Train PlaceNet on generated houses. To resume, run the same command again."""
+    """Train PlaceNet on houses, made or on a disk. To resume, run the same command again."""
 
     run: str = setting("runs/placenet", "Folder of the run: checkpoints, logs, weights.", may_change=True)
     seed: int = setting(0, "Seed of the weights, of the scenes drawn and of the latents.")
@@ -79,6 +110,7 @@ class TrainConfig:
     scenes: int = setting(12, "Scenes of a step; each gives sampling.queries samples.")
     clip_gradient: float = setting(1e4, "Greatest norm of the gradient (nats); beyond, it is scaled down.")
     model: PlaceNetConfig = section(PlaceNetConfig)
+    data: DataConfig = section(DataConfig)
     houses: HousesConfig = section(HousesConfig)
     sampling: SamplingConfig = section(SamplingConfig)
     schedule: ScheduleConfig = section(ScheduleConfig)
@@ -115,7 +147,14 @@ def train(config: TrainConfig, command: str) -> None:
     # ---- The device, memory and the run's folder, before any work.
     device = chosen_device(config.device)
     houses, size, field_of_view = config.houses, config.model.image_size, config.model.field_of_view_degrees
-    place = device_for(houses.train + houses.unseen, houses.frames, size, houses.on_device, device)
+    made = houses.train * (config.data.train is None) + houses.unseen * (config.data.unseen is None)
+    place = device_for(made, houses.frames, size, houses.on_device, device)
+    frames = fewest_frames(config.evaluation, config.sampling)
+    stored = {
+        name: opened_shards(Path(folder), config.model, frames, config.data.skip_damaged)
+        for name, folder in (("train", config.data.train), ("unseen", config.data.unseen))
+        if folder is not None
+    }
     run = opened_run(config)
     state = newest_checkpoint(run / "checkpoints")
     if state is not None and is_finished(config, run, state):
@@ -142,12 +181,16 @@ def train(config: TrainConfig, command: str) -> None:
         for block in (*model.inference_cores, *model.generation_cores, model.image_head):
             block.compile(fullgraph=True)
 
-    # ---- Houses; those to train on only where training is left to do.
+    # ---- Trajectories; those to train on only where training is left to do.
     scale = config.model.position_scale
     done = first = progress(config.schedule, samples_seen, seconds_before)
     if done < 1:
-        data = render_houses(0, houses.train, houses.frames, size, field_of_view, place)
-    unseen = render_houses(UNSEEN_SEEDS_FROM, houses.unseen, houses.frames, size, field_of_view, place)
+        data = stored.get("train") or render_houses(0, houses.train, houses.frames, size, field_of_view, place)
+        scenes = StepScenes(data, config.sampling, config.scenes, config.seed)
+        stream = scene_stream(scenes, samples_seen // config.samples_per_step, config.data.processes)
+    unseen = stored.get("unseen") or render_houses(
+        UNSEEN_SEEDS_FROM, houses.unseen, houses.frames, size, field_of_view, place
+    )
 
     # ---- The loop.
     log = RunLog(run, samples_seen)
@@ -156,8 +199,7 @@ def train(config: TrainConfig, command: str) -> None:
     while done < 1:
         # One step: everything in it is queued on the device without waiting for it.
         step = samples_seen // samples
-        draw = draw_scenes(config.sampling, data, config.scenes, config.seed, step)
-        batch = assemble(draw, data, scale, device)
+        batch = assemble(*next(stream), scale, device)
         torch.manual_seed(latent_seed(config.seed, step))
         rate, pixel_sigma = learning_rate(config.schedule, done), sigma(config.schedule, done)
         for group in optimiser.param_groups:
@@ -213,13 +255,13 @@ def train(config: TrainConfig, command: str) -> None:
             save_checkpoint(run / "checkpoints", samples_seen, state, config.keep_checkpoints)
 
     # ---- The result, evaluated as it is stored.
-    about = provenance(config, command, samples_seen, seconds_before + time.monotonic() - start, device)
+    about = provenance(config, stored, command, samples_seen, seconds_before + time.monotonic() - start, device)
     write_weights(average, run, about, config.half_precision)
     result = PlaceNet.from_pretrained(run / "weights").to(device)
     predictors = {"this network": prior_prediction(result, config.evaluation.samples)}
     predictors |= rivals(config.model, config.evaluation, device)
     figures = evaluate(predictors, unseen, config.sampling, config.evaluation, scale, device)
-    about["evaluation"] = {**as_dict(config.evaluation), "houses": house_seeds(config)["unseen"], "figures": figures}
+    about["evaluation"] = {**as_dict(config.evaluation), "data": about["data"]["unseen"], "figures": figures}
     write_weights(average, run, about, config.half_precision)
     write_whole(run / "evaluation.json", json.dumps(figures, indent=2) + "\n")
     log.draw(samples_seen, image_grid(average, unseen, config, device))
@@ -348,11 +390,11 @@ def flat_figures(figures: dict, prefix: str) -> dict[str, float]:
 
 
 @torch.no_grad()
-def image_grid(model: PlaceNet, data: TrajectorySet, config: TrainConfig, device: torch.device) -> np.ndarray:
+def image_grid(model: PlaceNet, data: TrajectorySource, config: TrainConfig, device: torch.device) -> np.ndarray:
     """Rows of scenes: observations, truth, reconstruction, prediction. uint8, height x width x 3."""
     sampling, count = replace(config.sampling, queries=1), max(config.evaluation.observations)
-    draw = draw_scenes(sampling, data, PICTURED_SCENES, config.seed, 0, observations=count)
-    batch = assemble(draw, data, config.model.position_scale, device)
+    draw = draw_scenes(sampling, data.lengths, PICTURED_SCENES, config.seed, 0, observations=count)
+    batch = assemble(draw, data.fetch(draw), config.model.position_scale, device)
     generator = torch.Generator(device).manual_seed(config.seed)
     scene = model.encode(batch.observations)
     views = [
@@ -365,22 +407,28 @@ def image_grid(model: PlaceNet, data: TrajectorySet, config: TrainConfig, device
     return (255 * grid).round().byte().cpu().numpy()
 
 
-def house_seeds(config: TrainConfig) -> dict[str, str]:
-    """Seeds of the houses of a run, first to last."""
-    return {
-        "train": f"0..{config.houses.train - 1}",
-        "unseen": f"{UNSEEN_SEEDS_FROM}..{UNSEEN_SEEDS_FROM + config.houses.unseen - 1}",
-    }
+def data_sources(config: TrainConfig, stored: dict[str, ShardSet]) -> dict[str, Any]:
+    """What was trained and evaluated on: seeds of houses, first to last, or what a data set says it was made from."""
+    firsts = {"train": (0, config.houses.train), "unseen": (UNSEEN_SEEDS_FROM, config.houses.unseen)}
+    made = {name: {"house_seeds": f"{first}..{first + count - 1}"} for name, (first, count) in firsts.items()}
+    return made | {name: {"trajectories": len(shards), **shards.description.source} for name, shards in stored.items()}
 
 
-def provenance(config: TrainConfig, command: str, samples_seen: int, seconds: float, device: torch.device) -> dict:
+def provenance(
+    config: TrainConfig,
+    stored: dict[str, ShardSet],
+    command: str,
+    samples_seen: int,
+    seconds: float,
+    device: torch.device,
+) -> dict:
     """How weights came about, for the JSON beside them."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "command": command,
         "configuration": as_dict(config),
-        "house_seeds": house_seeds(config),
-        "object_classes": list(CLASS_NAMES),
+        "data": data_sources(config, stored),
+        "object_classes": list(stored["train"].description.class_names if "train" in stored else CLASS_NAMES),
         "samples": samples_seen,
         "training_minutes": round(seconds / 60, 2),
         "device": name,

@@ -1,8 +1,8 @@
 """A stand-in for a house that needs no renderer: a round room with a painted wall, walked through in small circles."""
 
-from types import SimpleNamespace
-
 import numpy as np
+
+from training.trajectory import Trajectory
 
 RADIUS = 3.0  # metres
 HEIGHT = 1.0  # of the camera, metres
@@ -33,10 +33,10 @@ def round_room(seed, frames=40, image_size=16, field_of_view_degrees=60.0, strip
     )
     rgb = np.clip(128 + 90 * wave, 0, 255).astype(np.uint8)
     depth = np.broadcast_to(depth, rgb.shape[:3])
-    return SimpleNamespace(
+    return Trajectory(
+        poses=poses,
         rgb=rgb,
         depth=(1000 * depth).round().astype(np.uint16),
         objects=(1 + (around > 0) + np.zeros(rgb.shape[:3])).astype(np.uint8),
-        poses=poses,
-        house_seed=seed,
+        name=f"round room {seed}",
     )

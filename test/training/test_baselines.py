@@ -53,9 +53,9 @@ def test_the_nearest_image_is_near_in_position_and_heading(query, nearest):
 
 def test_reprojection_predicts_a_room_whose_geometry_is_exact():
     data = TrajectorySet.of([round_room(seed, frames=120, image_size=32, stripes=24) for seed in range(3)])
-    draw = draw_scenes(SamplingConfig(window=40, queries=2), data, 16, 0, 0, observations=8)
+    draw = draw_scenes(SamplingConfig(window=40, queries=2), data.lengths, 16, 0, 0, observations=8)
     config = PlaceNetConfig(image_size=32)
-    batch = assemble(draw, data, config.position_scale, CPU)
+    batch = assemble(draw, data.fetch(draw), config.position_scale, CPU)
     error = {  # of half of the pixels: some of the others are holes
         predict: 255 * (predict(batch.observations, batch.query_viewpoints, config) - batch.query_images).abs().median()
         for predict in (mean_image, nearest_image, reprojected_image)

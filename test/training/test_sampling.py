@@ -1,7 +1,6 @@
 """Scenes drawn from trajectories: which frames, relative to what, and the same again for the same step."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from placenet_ros.model.modalities import class_colours
 from training.configuration import UserError
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
 from training.data.trajectories import TrajectorySet, device_for
+from training.trajectory import Trajectory
 
 CPU = torch.device("cpu")
 CONFIG = SamplingConfig(window=10, fewest_observations=2, most_observations=6, queries=3, anchor_jitter=0.5)
@@ -26,7 +26,7 @@ def numbered_trajectory(number, frames=30, size=16):
     ids = np.broadcast_to(index[:, None, None], shape)
     poses = np.zeros((frames, 5), np.float32)
     poses[:, 0] = index
-    return SimpleNamespace(rgb=rgb, depth=(40_000 + ids).astype(np.uint16), objects=ids.astype(np.uint8), poses=poses)
+    return Trajectory(poses, rgb, (40_000 + ids).astype(np.uint16), ids.astype(np.uint8), f"number {number}")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,11 @@ def data():
 
 
 def draws(data, steps, config=CONFIG, seed=7, scenes=8):
-    return [draw_scenes(config, data, scenes, seed, step) for step in range(steps)]
+    return [draw_scenes(config, data.lengths, scenes, seed, step) for step in range(steps)]
+
+
+def batch_of(draw, data):
+    return assemble(draw, data.fetch(draw), SCALE, CPU)
 
 
 def test_no_frame_is_drawn_twice_and_all_come_from_one_window(data):
@@ -43,7 +47,7 @@ def test_no_frame_is_drawn_twice_and_all_come_from_one_window(data):
         frames = np.concatenate([draw.queries, draw.observations], axis=1)
         assert all(len(set(row)) == len(row) for row in frames)
         assert (frames.max(axis=1) - frames.min(axis=1) < CONFIG.window).all()
-        assert frames.min() >= 0 and frames.max() < data.frames
+        assert frames.min() >= 0 and frames.max() < 30
 
 
 def test_every_window_trajectory_and_number_of_observations_comes_up(data):
@@ -51,6 +55,36 @@ def test_every_window_trajectory_and_number_of_observations_comes_up(data):
     assert {draw.observations.shape[1] for draw in many} == {2, 3, 4, 5, 6}
     assert set(np.concatenate([draw.trajectories for draw in many])) == set(range(5))
     assert set(np.concatenate([draw.queries.ravel() for draw in many])) == set(range(30))
+
+
+def test_an_epoch_shows_each_trajectory_once_in_an_order_of_its_own(data):
+    trajectories = np.concatenate([draw.trajectories for draw in draws(data, 50, scenes=3)]).reshape(-1, 5)
+    assert (np.sort(trajectories, axis=1) == np.arange(5)).all()
+    assert len({tuple(epoch) for epoch in trajectories}) > 15
+
+
+def test_scenes_do_not_depend_on_how_many_a_step_takes(data):
+    """Their number of observations does: it belongs to the step."""
+    few, many = draws(data, 12, scenes=2), draws(data, 3, scenes=8)
+    for field in ("trajectories", "queries", "anchor_offsets", "anchor_yaws"):
+        one, other = (np.concatenate([getattr(draw, field) for draw in some]) for some in (few, many))
+        assert np.array_equal(one, other), field
+
+
+def test_a_process_that_takes_some_rows_of_a_step_gets_those_of_the_whole(data):
+    draw = draws(data, 1)[0]
+    whole, part = data.fetch(draw), data.fetch(draw.rows(slice(3, 5)))
+    assert all(torch.equal(a[3:5], b) for a, b in zip(whole, part, strict=True))
+
+
+def test_trajectories_of_different_lengths_stay_within_their_own():
+    lengths = np.array([9, 10, 30])
+    drawn = [draw_scenes(CONFIG, lengths, 6, 7, step) for step in range(200)]
+    for number, length in enumerate(lengths):
+        frames = np.concatenate([draw.frames[draw.trajectories == number].ravel() for draw in drawn])
+        assert frames.min() == 0 and frames.max() == length - 1
+        spans = [np.ptp(draw.frames[draw.trajectories == number], axis=1) for draw in drawn]
+        assert np.concatenate(spans).max() == min(CONFIG.window, length) - 1
 
 
 def test_a_draw_is_a_function_of_seed_and_step_alone(data):
@@ -61,14 +95,14 @@ def test_a_draw_is_a_function_of_seed_and_step_alone(data):
 
 
 def test_fewer_observations_of_the_same_queries_are_among_the_more(data):
-    three, five = (draw_scenes(CONFIG, data, 8, 7, 4, observations=count) for count in (3, 5))
+    three, five = (draw_scenes(CONFIG, data.lengths, 8, 7, 4, observations=count) for count in (3, 5))
     assert np.array_equal(three.queries, five.queries)
     assert np.array_equal(three.observations, five.observations[:, :3])
 
 
 def test_a_batch_holds_the_frames_that_were_drawn(data):
     draw = draws(data, 1)[0]
-    batch = assemble(draw, data, SCALE, CPU)
+    batch = batch_of(draw, data)
     seen = batch.observations
     observed, asked = torch.from_numpy(draw.observations), torch.from_numpy(draw.queries)
     walked = torch.from_numpy(draw.trajectories)[:, None].expand_as(observed)
@@ -82,7 +116,7 @@ def test_a_batch_holds_the_frames_that_were_drawn(data):
 
 def test_poses_are_relative_to_an_anchor_near_the_observations(data):
     draw = draws(data, 1)[0]
-    batch = assemble(draw, data, SCALE, CPU)
+    batch = batch_of(draw, data)
     positions = SCALE * batch.observations.viewpoints[..., :3]
     assert (positions.mean(dim=1)[:, :2].norm(dim=-1) <= 0.5 * 2**0.5 + 1e-5).all()
     assert (positions.mean(dim=1)[:, 2].abs() <= 0.1 + 1e-5).all()
@@ -100,7 +134,7 @@ def test_modalities_are_dropped_from_whole_batches_as_often_as_asked(data):
     assert 60 < sum(not draw.depth for draw in drawn) < 140
     assert all(draw.objects for draw in drawn)
     without = next(draw for draw in drawn if not draw.depth)
-    observations = assemble(without, data, SCALE, CPU).observations
+    observations = batch_of(without, data).observations
     assert observations.depth is None and observations.objects is not None
 
 

@@ -75,8 +75,8 @@ def same(one, two):
 def test_a_network_that_sees_one_batch_again_and_again_learns_it():
     torch.manual_seed(0)
     data = TrajectorySet.of([round_room(0)])
-    draw = draw_scenes(SamplingConfig(queries=2), data, 2, 0, 0, observations=4)
-    batch = assemble(draw, data, MODEL.position_scale, CPU)
+    draw = draw_scenes(SamplingConfig(queries=2), data.lengths, 2, 0, 0, observations=4)
+    batch = assemble(draw, data.fetch(draw), MODEL.position_scale, CPU)
     model = PlaceNet(MODEL)
     optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
     losses = []
@@ -263,7 +263,10 @@ def test_weights_say_how_they_came_about_and_what_they_reach(config, capsys):
     about = PlaceNet.from_pretrained(run_folder(config) / "weights").about
     assert about["command"] == "python -m training.train test"
     assert about["samples"] == 80 and about["configuration"]["schedule"]["samples"] == 80
-    assert about["house_seeds"] == {"train": "0..3", "unseen": "10000000..10000001"}
+    assert about["data"] == {
+        "train": {"house_seeds": "0..3"},
+        "unseen": {"house_seeds": "10000000..10000001"},
+    }
     rows = about["evaluation"]["figures"]["3"]
     assert set(rows) == {"this network", "untrained network", "mean image", "nearest image", "reprojection"}
     assert f"{rows['this network']['rmse']['mean']:.2f}" in capsys.readouterr().out

@@ -32,9 +32,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from training.checkpoints import write_whole
 from training.configuration import UserError
+from training.data.sampling import Draw
 from training.data.shards import DamagedError, Description, Shard, StoredFrames, write_shard
 from training.trajectory import Skipped, Trajectory
 
@@ -43,6 +45,7 @@ MANIFEST_FORMAT, MANIFEST_VERSION = "placenet shards", 1
 LARGEST_MANIFEST = 1 << 28  # bytes; a million trajectories take some 5 MB
 OPEN_SHARDS = 64  # files that a reader holds open at once
 NAMED_AT_MOST = 10  # what was skipped is named up to this number, then counted
+DAMAGED_IN_A_ROW = 20  # trajectories: so many, and the reader gives up
 HASHED_AT_ONCE = 1 << 22  # bytes
 SECONDS_BETWEEN_LINES = 10.0  # of progress, in a log file
 
@@ -404,8 +407,8 @@ class ShardSet:
     Holds the lengths of the trajectories and some open files, no pictures. Can be pickled; each process then opens its
     own files.
 
-    skip_damaged: take another trajectory instead of one that cannot be read, name it on stderr and count it;
-        otherwise it is an error.
+    skip_damaged: take the next trajectory instead of one that cannot be read, name it on stderr and count it in
+        `damaged`; otherwise it is an error.
     fewest_frames: trajectories with fewer are left out.
     Raises UserError where the folder holds no complete data set.
     """
@@ -467,3 +470,29 @@ class ShardSet:
         """Frames (k,) of a trajectory; all of them by default. Raises DamagedError, naming file and row."""
         shard, row = self.shard(index)
         return shard.read(row, frames)
+
+    def fetch(self, draw: Draw) -> StoredFrames:
+        """The frames of a draw: tensors b k ... on the CPU; pictures that the draw leaves out are not decoded."""
+        wanted = {"rgb", *(["depth"] if draw.depth else []), *(["objects"] if draw.objects else [])}
+        read = [
+            self._read_or_next(index, frames, wanted)
+            for index, frames in zip(draw.trajectories.tolist(), draw.frames, strict=True)
+        ]
+        stacked = [None if some[0] is None else np.stack(some) for some in zip(*read, strict=True)]
+        if stacked[1] is not None:
+            stacked[1] = stacked[1].view(np.int16)  # the same bits: torch has little for uint16
+        return StoredFrames(*(None if array is None else torch.from_numpy(array) for array in stacked))
+
+    def _read_or_next(self, index: int, frames: np.ndarray, wanted: set[str]) -> StoredFrames:
+        for candidate in range(index, index + DAMAGED_IN_A_ROW):
+            candidate %= len(self)
+            try:
+                shard, row = self.shard(candidate)
+                return shard.read(row, frames % self.lengths[candidate], wanted)
+            except DamagedError as error:
+                if not self.skip_damaged:
+                    raise DamagedError(f"{error}; skip_damaged=true goes on without it") from error
+                self.damaged += 1
+                if self.damaged <= NAMED_AT_MOST:
+                    print(f"skipped: {error}", file=sys.stderr)
+        raise DamagedError(f"{self.folder}: {DAMAGED_IN_A_ROW} trajectories in a row from number {index} are damaged")

@@ -1,14 +1,17 @@
 """Which frames make a scene: some observations and some query views out of a window of consecutive frames.
 
-Everything drawn is a pure function of (seed, step): nothing needs to be saved to resume, and a batch is the same
-whatever machine or number of processes works on it (each takes its rows of it).
+Scenes are numbered through: a step takes the next ones, an epoch is a pass over all trajectories, one scene of each in
+an order of its own. Everything drawn is a pure function of (seed, epoch, index) for a scene and of (seed, step) for
+what all scenes of a step share. So nothing needs to be saved to resume, and a batch is the same whatever machine or
+number of processes works on it (each takes its rows of it).
 
-Shapes: b scenes, m observations, q queries of each, s image size.
+Shapes: n trajectories, b scenes, m observations, q queries of each, s image size.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +19,12 @@ import torch
 from torch import Tensor
 
 from placenet_ros.model import Observations
+from placenet_ros.model.modalities import class_colours, objects_picture
 from placenet_ros.model.viewpoints import relative_viewpoints
 from training.configuration import setting
-from training.data.trajectories import TrajectorySet, moved
+from training.data.shards import StoredFrames
 
+STEP_STREAM, ORDER_STREAM, SCENE_STREAM = 0, 1, 2  # of random numbers, for what they decide
 HEIGHT_JITTER_SHARE = 0.2  # of anchor_jitter: robots differ in height far less than in where they start
 
 
@@ -54,6 +59,11 @@ class SamplingConfig:
         if self.anchor_jitter < 0.0:
             raise ValueError(f"anchor_jitter must not be negative, not {self.anchor_jitter}")
 
+    @property
+    def fewest_frames(self) -> int:
+        """Frames that a trajectory needs for a scene."""
+        return self.most_observations + self.queries
+
 
 class Draw(NamedTuple):
     """The choices behind one batch; numpy."""
@@ -63,8 +73,17 @@ class Draw(NamedTuple):
     observations: np.ndarray  # b m, int64: other frames of the same window
     anchor_offsets: np.ndarray  # b 3, float32, metres, from the mean of the observations' positions
     anchor_yaws: np.ndarray  # b, float32, radians
-    depth: bool  # the batch has depth images
-    objects: bool  # the batch has object images
+    depth: bool  # the batch has depth images, if the data has
+    objects: bool  # the batch has object images, if the data has
+
+    @property
+    def frames(self) -> np.ndarray:
+        """Frames of each trajectory, (b, q + m): the queries, then the observations."""
+        return np.concatenate([self.queries, self.observations], axis=1)
+
+    def rows(self, chosen: slice) -> Draw:
+        """The same for some of the scenes."""
+        return Draw(*(field[chosen] if isinstance(field, np.ndarray) else field for field in self))
 
 
 class Batch(NamedTuple):
@@ -77,49 +96,78 @@ class Batch(NamedTuple):
 
 def draw_scenes(
     config: SamplingConfig,
-    data: TrajectorySet,
+    lengths: np.ndarray,
     scenes: int,
     seed: int,
     step: int,
     observations: int | None = None,
 ) -> Draw:
-    """Choose the scenes of a step.
+    """Choose the scenes of a step out of trajectories of `lengths` (n,) frames.
 
     observations: their number in each scene; drawn from the configured range where it is None. Draws that differ only
     in it have the same queries, and the fewer observations are among the more.
     """
-    random = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
+    random = _stream(seed, STEP_STREAM, 0, step)
     m = int(random.integers(config.fewest_observations, config.most_observations + 1))
     m = m if observations is None else observations
     depth, objects = random.random(2) >= (config.drop_depth, config.drop_objects)
-    trajectories = random.integers(0, len(data), scenes)
-    starts = random.integers(0, data.frames - config.window + 1, scenes)
-    shuffled = random.random((scenes, config.window)).argsort(axis=1) + starts[:, None]
     jitter = config.anchor_jitter * np.array([1.0, 1.0, HEIGHT_JITTER_SHARE])
-    return Draw(
-        trajectories,
-        shuffled[:, : config.queries],
-        shuffled[:, config.queries : config.queries + m],
-        (random.uniform(-1.0, 1.0, (scenes, 3)) * jitter).astype(np.float32),
-        random.uniform(-np.pi, np.pi, scenes).astype(np.float32),
-        bool(depth),
-        bool(objects),
-    )
+    trajectories = np.empty(scenes, np.int64)
+    frames = np.empty((scenes, config.queries + m), np.int64)
+    offsets, yaws = np.empty((scenes, 3), np.float32), np.empty(scenes, np.float32)
+    for row in range(scenes):
+        epoch, index = divmod(step * scenes + row, len(lengths))
+        trajectories[row] = _order(seed, epoch, len(lengths))[index]
+        random = _stream(seed, SCENE_STREAM, epoch, index)
+        window = min(config.window, int(lengths[trajectories[row]]))
+        start = random.integers(0, lengths[trajectories[row]] - window + 1)
+        offsets[row], yaws[row] = random.uniform(-1.0, 1.0, 3) * jitter, random.uniform(-np.pi, np.pi)
+        frames[row] = start + random.random(window).argsort()[: config.queries + m]
+    q = config.queries
+    return Draw(trajectories, frames[:, :q], frames[:, q:], offsets, yaws, bool(depth), bool(objects))
 
 
-def assemble(draw: Draw, data: TrajectorySet, position_scale: float, device: torch.device) -> Batch:
-    """The batch of a draw on `device`, its poses relative to each scene's anchor."""
+def _stream(seed: int, purpose: int, epoch: int, index: int) -> np.random.Generator:
+    """Random numbers that depend on these alone."""
+    return np.random.Generator(np.random.Philox(key=seed, counter=[0, purpose, epoch, index]))
+
+
+@lru_cache(maxsize=4)  # training and evaluation, each with the epoch before at its border
+def _order(seed: int, epoch: int, trajectories: int) -> np.ndarray:
+    """The order of an epoch: a permutation of the trajectories."""
+    return _stream(seed, ORDER_STREAM, epoch, 0).permutation(trajectories)
+
+
+def assemble(draw: Draw, stored: StoredFrames, position_scale: float, device: torch.device) -> Batch:
+    """The batch of a draw on `device`, of the frames that were fetched for it, poses relative to each scene's anchor.
+
+    stored: tensors b (q + m) ..., in the order of `draw.frames`.
+    """
     q = draw.queries.shape[1]
-    frames = np.concatenate([draw.queries, draw.observations], axis=1)
-    taken = data.take(torch.from_numpy(draw.trajectories), torch.from_numpy(frames), device)
+    stored = StoredFrames(*(None if tensor is None else moved(tensor, device) for tensor in stored))
     chosen = torch.from_numpy(np.concatenate([draw.anchor_offsets, draw.anchor_yaws[:, None]], axis=1))
     anchors_b4 = moved(chosen, device)
-    anchors_b4[:, :3] += taken.poses[:, q:, :3].mean(dim=1)
-    viewpoints = relative_viewpoints(taken.poses, anchors_b4[:, None], position_scale)
-    observations = Observations(
-        rgb=taken.rgb[:, q:],
-        viewpoints=viewpoints[:, q:],
-        depth=taken.depth[:, q:] if draw.depth else None,
-        objects=taken.objects[:, q:] if draw.objects else None,
-    )
-    return Batch(observations, viewpoints[:, :q], taken.rgb[:, :q])
+    anchors_b4[:, :3] += stored.poses[:, q:, :3].mean(dim=1)
+    viewpoints = relative_viewpoints(stored.poses, anchors_b4[:, None], position_scale)
+    rgb = stored.rgb.movedim(-1, -3) / 255
+    depth = objects = None
+    if draw.depth and stored.depth is not None:
+        depth = (stored.depth[:, q:, None].to(torch.int32) & 0xFFFF) / 1000  # metres
+    if draw.objects and stored.objects is not None:
+        objects = objects_picture(stored.objects[:, q:], _palette(device))
+    observations = Observations(rgb=rgb[:, q:], viewpoints=viewpoints[:, q:], depth=depth, objects=objects)
+    return Batch(observations, viewpoints[:, :q], rgb[:, :q])
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`, without waiting for the GPU."""
+    if tensor.device == device:
+        return tensor
+    if device.type == "cuda" and tensor.device.type == "cpu" and not tensor.is_pinned():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+@lru_cache(maxsize=4)
+def _palette(device: torch.device) -> Tensor:
+    return class_colours().to(device)

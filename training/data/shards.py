@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -265,39 +265,44 @@ class Shard:
         """A trajectory as it is stored. Raises DamagedError."""
         return self._batch(row)[0]
 
-    def read(self, row: int, frames: np.ndarray | None = None) -> StoredFrames:
-        """Frames (k,) of a trajectory, all by default; only these are decoded. Raises DamagedError."""
+    def read(self, row: int, frames: np.ndarray | None = None, wanted: Collection[str] = MODALITIES) -> StoredFrames:
+        """Frames (k,) of a trajectory, all by default, in the `wanted` modalities; only these are decoded.
+
+        Raises DamagedError, naming file, trajectory and frame.
+        """
         batch = self._batch(row)[0]
-        if frames is None:
-            frames = np.arange(batch.num_rows)
-        elif len(frames) and not 0 <= np.min(frames) <= np.max(frames) < batch.num_rows:
+        frames = np.arange(batch.num_rows) if frames is None else np.asarray(frames)
+        if len(frames) and not 0 <= frames.min() <= frames.max() < batch.num_rows:
             raise DamagedError(
-                f"{self.path}: trajectory {row}: has {batch.num_rows} frames, not the {np.max(frames) + 1} that the "
-                "manifest says"
+                f"{self.path}: trajectory {row}: has {batch.num_rows} frames; there is no frame {frames.max()}"
             )
-        size, modalities = self.description.image_size, self.description.modalities
-        pictures = {"depth": None, "objects": None}
-        try:
-            frame = None
-            rgb = np.empty((len(frames), size, size, 3), np.uint8)
-            column = batch.column("rgb")
-            for place, frame in enumerate(frames):
-                rgb[place] = decode_jpeg(column[int(frame)].as_buffer(), size)
-            for name in set(modalities) - {"rgb"}:
-                pictures[name] = np.empty((len(frames), size, size), PNG_TYPES[name])
-                column = batch.column(name)
-                for place, frame in enumerate(frames):
-                    buffer = column[int(frame)].as_buffer()
-                    if buffer is None:
-                        raise ValueError(f"no {name}")
-                    pictures[name][place] = decode_png(buffer, size, PNG_TYPES[name])
-            poses = batch.column("pose").flatten().to_numpy().reshape(-1, 5)[np.asarray(frames)]
-            if not np.isfinite(poses).all():
-                frame = frames[int(np.argmin(np.isfinite(poses).all(axis=1)))]
-                raise ValueError("a pose that is not finite")
-        except (ValueError, pa.ArrowException, cv2.error) as error:
-            raise DamagedError(f"{self.path}: trajectory {row}, frame {frame}: {_line(error)}") from error
-        return StoredFrames(rgb, pictures["depth"], pictures["objects"], poses)
+        pictures = {
+            name: self._pictures(batch, row, frames, name)
+            for name in MODALITIES
+            if name in self.description.modalities and name in wanted
+        }
+        poses = batch.column("pose").flatten().to_numpy().reshape(-1, 5)[frames]
+        if not np.isfinite(poses).all():
+            frame = frames[np.isfinite(poses).all(axis=1).argmin()]
+            raise DamagedError(f"{self.path}: trajectory {row}, frame {frame}: a pose that is not finite")
+        return StoredFrames(*(pictures.get(name) for name in MODALITIES), poses)
+
+    def _pictures(self, batch: pa.RecordBatch, row: int, frames: np.ndarray, name: str) -> np.ndarray:
+        """Pictures (k, s, s[, 3]) of one modality."""
+        size, column = self.description.image_size, batch.column(name)
+        channels = (3,) if name == "rgb" else ()
+        decoded = np.empty((len(frames), size, size, *channels), PNG_TYPES.get(name, np.uint8))
+        for place, frame in enumerate(frames.tolist()):
+            try:
+                encoded = column[frame].as_buffer()
+                if encoded is None:
+                    raise ValueError("there is none")
+                decoded[place] = (
+                    decode_jpeg(encoded, size) if name == "rgb" else decode_png(encoded, size, PNG_TYPES[name])
+                )
+            except (ValueError, pa.ArrowException, cv2.error) as error:
+                raise DamagedError(f"{self.path}: trajectory {row}, frame {frame}, {name}: {_line(error)}") from error
+        return decoded
 
     def _batch(self, row: int) -> tuple[pa.RecordBatch, Any]:
         if not 0 <= row < self.trajectories:

@@ -1,10 +1,10 @@
-"""Trajectories of many houses held in memory as whole tensors, on the GPU where they fit.
+"""Trajectories of made houses held in memory as whole tensors, on the GPU where they fit.
 
 Frames stay as they were made (8-bit colour and classes, 16-bit depth) until a batch is drawn, so that drawing one is
 plain indexing: no decoding and no copy of what is not used. Making trajectories is `training.houses`; choosing frames
-of them is `training.data.sampling`.
+of them is `training.data.sampling`; trajectories on a disk are `training.data.dataset`.
 
-Shapes: n trajectories, f frames of each, s image size, k frames drawn.
+Shapes: n trajectories, f frames of each, s image size, b scenes, k frames drawn of each.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from placenet_ros.model.modalities import class_colours, objects_picture
 from training.configuration import UserError, setting
+from training.data.sampling import Draw, moved
+from training.data.shards import StoredFrames
 from training.houses import GraphicsError, make_trajectories
+from training.trajectory import Trajectory
 
 BYTES_PER_PIXEL = 3 + 2 + 1  # rgb, depth, objects
 UNSEEN_SEEDS_FROM = 10_000_000  # houses below are for training, houses from here on are never trained on
@@ -46,24 +47,6 @@ class HousesConfig:
             raise ValueError(f"unseen must be at least 1 house, not {self.unseen}")
 
 
-class Trajectory(Protocol):
-    """A walk through one house, as `training.houses.trajectory` makes it; numpy arrays."""
-
-    rgb: np.ndarray  # f s s 3 uint8
-    depth: np.ndarray  # f s s uint16, millimetres along the optical axis, 0 = none
-    objects: np.ndarray  # f s s uint8, class ids, 0 = nothing known
-    poses: np.ndarray  # f 5 float32: x, y, z (metres), yaw, pitch (radians), world frame
-
-
-class Frames(NamedTuple):
-    """Frames drawn from trajectories, ready for the model."""
-
-    rgb: Tensor  # b k 3 s s, [0, 1]
-    depth: Tensor  # b k 1 s s, metres, 0 = none
-    objects: Tensor  # b k 3 s s, class colours in [0, 1]
-    poses: Tensor  # b k 5, world frame
-
-
 class TrajectorySet:
     """Equally long trajectories, all on one device."""
 
@@ -75,15 +58,10 @@ class TrajectorySet:
         )  # the bits of uint16: torch indexes only int16
         self.objects = torch.empty(shape, dtype=torch.uint8, device=device)
         self.poses = torch.empty(trajectories, frames, 5, device=device)
-        self._palette = class_colours()
+        self.lengths = np.full(trajectories, frames)  # n: frames of each
 
     def __len__(self) -> int:
         return self.rgb.shape[0]
-
-    @property
-    def frames(self) -> int:
-        """Frames of each trajectory."""
-        return self.rgb.shape[1]
 
     @classmethod
     def of(cls, trajectories: list[Trajectory], device: torch.device | str = "cpu") -> TrajectorySet:
@@ -101,28 +79,12 @@ class TrajectorySet:
         self.objects[index] = torch.from_numpy(trajectory.objects)
         self.poses[index] = torch.from_numpy(trajectory.poses)
 
-    def take(self, trajectories_b: Tensor, frames_bk: Tensor, device: torch.device) -> Frames:
-        """Frames `frames_bk` (int64) of trajectories `trajectories_b` (int64), as the model takes them, on `device`."""
-        here = self.rgb.device
-        rows = moved(trajectories_b[:, None] * self.frames + frames_bk, here)
-
-        def drawn(held: Tensor) -> Tensor:
-            return moved(held.flatten(0, 1)[rows], device)
-
-        if self._palette.device != device:
-            self._palette = self._palette.to(device)
-        rgb = drawn(self.rgb).movedim(-1, -3) / 255
-        depth = (drawn(self.depth)[:, :, None].to(torch.int32) & 0xFFFF) / 1000
-        return Frames(rgb, depth, objects_picture(drawn(self.objects), self._palette), drawn(self.poses))
-
-
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor` on `device`, without waiting for the GPU."""
-    if tensor.device == device:
-        return tensor
-    if device.type == "cuda" and tensor.device.type == "cpu":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+    def fetch(self, draw: Draw) -> StoredFrames:
+        """The frames of a draw as they are held: tensors b k ..., on the device of this set."""
+        rows = torch.from_numpy(draw.trajectories[:, None] * self.rgb.shape[1] + draw.frames)
+        rows = moved(rows, self.rgb.device)
+        held = (self.rgb, self.depth, self.objects, self.poses)
+        return StoredFrames(*(tensor.flatten(0, 1)[rows] for tensor in held))
 
 
 def _show_progress(name: str, done: int, count: int, seconds: float) -> None:

@@ -1,0 +1,71 @@
+"""The stream of scenes that training takes: for each step its draw and the frames that it names.
+
+Frames in memory are fetched where they lie; those on a disk by worker processes, some steps ahead. Each step is made
+whole by one worker and depends on nothing but its number, so the stream can begin at any step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from training.data.dataset import ShardSet
+from training.data.sampling import Draw, SamplingConfig, draw_scenes
+from training.data.shards import StoredFrames
+
+STEPS_AHEAD = 4  # that each worker prepares: bounds memory, and covers a step that takes longer
+
+
+class TrajectorySource(Protocol):
+    """Trajectories, in memory or on a disk."""
+
+    lengths: np.ndarray  # n: frames of each
+
+    def fetch(self, draw: Draw) -> StoredFrames:
+        """The frames of a draw, tensors b (q + m) ..., in the order of `draw.frames`."""
+        ...
+
+
+@dataclass(frozen=True)
+class StepScenes(Dataset):
+    """The scenes of a step, by its number."""
+
+    source: TrajectorySource
+    config: SamplingConfig
+    scenes: int  # of a step
+    seed: int
+
+    def __getitem__(self, step: int) -> tuple[Draw, StoredFrames]:
+        draw = draw_scenes(self.config, self.source.lengths, self.scenes, self.seed, step)
+        return draw, self.source.fetch(draw)
+
+
+def scene_stream(scenes: StepScenes, first_step: int, workers: int) -> Iterator[tuple[Draw, StoredFrames]]:
+    """Draw and frames of each step from `first_step` on, without end.
+
+    workers: processes that read shards; 0: this one. Trajectories in memory need none.
+    """
+    if workers == 0 or not isinstance(scenes.source, ShardSet):
+        return (scenes[step] for step in itertools.count(first_step))
+    loader = DataLoader(
+        scenes,
+        batch_size=None,  # a step is a batch already
+        sampler=itertools.count(first_step),
+        num_workers=workers,
+        prefetch_factor=STEPS_AHEAD,
+        multiprocessing_context="spawn",  # neither CUDA nor a graphics context survives a fork
+        worker_init_fn=_ignore_interrupts,
+    )
+    return iter(loader)
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Ctrl-C and SIGTERM go to all processes of a terminal or a launcher: the training process ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
