@@ -8,7 +8,22 @@ from collections import namedtuple
 
 from training.houses.classes import CLASS_IDS
 from training.houses.house import Part
-from training.houses.materials import FABRICS, GREENS, METAL, WHITE, mixed, shaded, tint
+from training.houses.materials import (
+    BOXES,
+    FABRICS,
+    FRONTS,
+    GREENS,
+    METAL,
+    TILE_TINTS,
+    TOYS,
+    WHITE,
+    WOODS,
+    mixed,
+    shaded,
+    tint,
+)
+
+UNIT = 0.6  # metres: the width of a unit of a kitchen
 
 Shape = namedtuple("Shape", "width depth parts")  # a piece in its own frame
 
@@ -109,6 +124,40 @@ class Workshop:
                 )
             )
         return Shape(width, depth, parts)
+
+    def bunk_bed(self):
+        """Two beds, one above the other, with a ladder at the foot."""
+        p, width, depth = self.palette, 0.98, 2.04
+        frame = self.draws.choice((p.wood, p.white, p.second_wood))
+        parts = self.legs("bed", width, depth, 1.75, frame, 0.07, 0.0)
+        for level in (0.3, 1.25):
+            parts += [
+                self.box("bed", (0.02, 0.02, level), (width - 0.02, depth - 0.02, level + 0.08), frame),
+                self.box("bed", (0.04, 0.04, level + 0.08), (width - 0.04, depth - 0.04, level + 0.2), p.mattress),
+                self.box("bed", (0.03, 0.7, level + 0.12), (width - 0.03, depth - 0.03, level + 0.25), p.bedding),
+                self.box("pillow", (0.15, 0.1, level + 0.2), (width - 0.15, 0.48, level + 0.31), p.white),
+                self.box("bed", (0.0, 0.0, level + 0.08), (width, 0.03, level + 0.4), frame),
+            ]
+        for x in (0.0, width - 0.03):
+            parts.append(self.box("bed", (x, 0.07, 1.6), (x + 0.03, depth - 0.07, 1.7), frame))
+        for rung in range(5):
+            z = 0.25 + 0.25 * rung
+            parts.append(self.box("bed", (0.3, depth - 0.05, z), (0.7, depth - 0.01, z + 0.04), frame))
+        return Shape(width, depth, parts)
+
+    def toys(self):
+        """A chest with blocks and a ball beside it."""
+        p, chest = self.palette, self.draws.choice((self.palette.wood, self.palette.white, self.palette.second_wood))
+        bright = [self.materials.add("plain", tint(self.draws, family)) for family in self.draws.shuffled(TOYS)[:4]]
+        parts = [
+            self.box("box", (0.0, 0.0, 0.0), (0.6, 0.38, 0.4), chest),
+            self.box("box", (0.02, 0.38, 0.28), (0.58, 0.385, 0.36), p.dark),
+            self.box("box", (0.05, 0.06, 0.4), (0.2, 0.2, 0.55), bright[0]),
+            self.box("box", (0.08, 0.08, 0.55), (0.18, 0.18, 0.65), bright[1]),
+            self.box("box", (0.3, 0.1, 0.4), (0.5, 0.24, 0.5), bright[2]),
+            self.ball("box", (0.72, 0.2), 0.11, 0.0, 0.22, bright[3]),
+        ]
+        return Shape(0.84, 0.4, parts)
 
     def nightstand(self):
         """A small cupboard with a lamp on it."""
@@ -233,8 +282,12 @@ class Workshop:
             self.cylinder("table", (middle, middle), 0.05, 0.03, 0.71, p.wood),
             self.cylinder("table", (middle, middle), 0.25, 0.0, 0.04, p.wood),
         ]
-        parts += moved(self.chair(p.second_wood, p.fabric), middle - 0.22, 0.0)
-        parts += facing_wall(self.chair(p.second_wood, p.fabric), middle - 0.22, size - 0.44)
+        chair = self.chair(p.second_wood, p.fabric)
+        parts += moved(chair, middle - 0.22, 0.0)
+        parts += facing_wall(chair, middle - 0.22, size - 0.44)
+        if radius > 0.45:
+            parts += facing_right(chair, 0.0, middle - 0.22)
+            parts += facing_left(chair, size - 0.44, middle - 0.22)
         if self.draws.chance(0.6):
             parts += self.vase((middle, middle), 0.75)
         return Shape(size, size, parts)
@@ -292,9 +345,10 @@ class Workshop:
             parts.append(self.books((0.15, 0.12, height), (0.45, 0.34, height + 0.06)))
         return Shape(width, depth, parts)
 
-    def television(self):
+    def television(self, width=None):
         """A low cupboard with a television on it."""
-        p, width, screen = self.palette, self.draws.between(1.3, 1.9), self.draws.between(0.9, 1.25)
+        p, width = self.palette, width or self.draws.between(1.3, 1.9)
+        screen = min(width, self.draws.between(0.9, 1.25))
         middle, height = width / 2, self.draws.between(0.38, 0.52)
         front = self.draws.choice((p.wood_fronts, p.wood_drawers, p.white))
         parts = [
@@ -314,22 +368,18 @@ class Workshop:
         return Shape(width, 0.4, parts)
 
     def kitchen_run(self, length):
-        """Counters with sink and hob, cupboards above, along a wall."""
+        """Counters with sink and stove along a wall."""
         p = self.palette
-        units = max(2, int(length / 0.6))
-        width, depth = units * 0.6, 0.62
+        units = max(2, round(length / UNIT))
+        width, depth = round(units * UNIT, 3), 0.62
         sink, stove = 0 if units < 4 else 1, units - 1 if units < 4 else units - 2
         hob = self.materials.add("hob", (0.09, 0.09, 0.1), (0.35, 0.32, 0.32), scale=0.0)
         oven = self.materials.add("drawers", (0.2, 0.2, 0.21), (0.1, 0.1, 0.1), METAL, scale=0.0)
-        backsplash = self.materials.add(
-            self.draws.choice(("tiles", "bricks")), tint(self.draws, (0.1, 0.1, 0.9)), (0.6, 0.6, 0.6), scale=0.6
-        )
         parts = [
             self.box("counter", (0.0, 0.05, 0.0), (width, 0.56, 0.1), p.dark),
-            self.box("wall", (0.0, 0.0, 0.92), (width, 0.015, 1.45), backsplash),
         ]
         for unit in range(units):
-            x0, x1 = unit * 0.6, unit * 0.6 + 0.6
+            x0, x1 = unit * UNIT, (unit + 1) * UNIT
             parts.append(
                 self.box(
                     "stove" if unit == stove else "counter",
@@ -341,22 +391,34 @@ class Workshop:
             parts.append(self.box("counter", (x0, 0.0, 0.88), (x1, depth, 0.92), p.worktop))
             if unit == stove:
                 parts.append(self.box("stove", (x0 + 0.04, 0.06, 0.92), (x1 - 0.04, 0.54, 0.93), hob))
-                parts.append(self.box("stove", (x0 + 0.05, 0.0, 1.65), (x1 - 0.05, 0.4, 1.72), p.metal))
-                parts.append(self.box("stove", (x0 + 0.18, 0.0, 1.72), (x1 - 0.18, 0.25, 2.2), p.metal))
             elif unit == sink:
                 parts.append(self.box("sink", (x0 + 0.06, 0.1, 0.92), (x1 - 0.06, 0.5, 0.925), p.metal))
                 parts.append(self.box("sink", (x0 + 0.28, 0.04, 0.92), (x0 + 0.31, 0.07, 1.17), p.metal))
                 parts.append(self.box("sink", (x0 + 0.28, 0.07, 1.14), (x0 + 0.31, 0.24, 1.17), p.metal))
         return Shape(width, depth, parts)
 
-    def wall_cupboards(self, width):
-        """Kitchen cupboards above a counter."""
-        units = max(1, int(width / 0.6))
+    def backsplash(self):
+        """The material of the tiles between counter and cupboards."""
+        colour = tint(self.draws, self.draws.choice(((0.1, 0.1, 0.9), (0.1, 0.1, 0.9), *TILE_TINTS)))
+        return self.materials.add(self.draws.choice(("tiles", "bricks")), colour, mixed(colour, METAL, 0.6), scale=0.6)
+
+    def wall_cupboard(self, tiles):
+        """A kitchen cupboard above a counter's unit, and tiles below it."""
         parts = [
-            self.box("cupboard", (unit * 0.6, 0.0, 1.45), (unit * 0.6 + 0.6, 0.34, 2.15), self.palette.kitchen_fronts)
-            for unit in range(units)
+            self.box("wall", (0.0, 0.0, 0.92), (UNIT, 0.015, 1.45), tiles),
+            self.box("cupboard", (0.0, 0.0, 1.45), (UNIT, 0.34, 2.15), self.palette.kitchen_fronts),
         ]
-        return Shape(units * 0.6, 0.34, parts)
+        return Shape(UNIT, 0.34, parts)
+
+    def hood(self, tiles):
+        """A hood above a stove, and tiles below it."""
+        steel = self.palette.metal
+        parts = [
+            self.box("wall", (0.0, 0.0, 0.92), (UNIT, 0.015, 1.65), tiles),
+            self.box("stove", (0.05, 0.0, 1.65), (UNIT - 0.05, 0.4, 1.72), steel),
+            self.box("stove", (0.18, 0.0, 1.72), (UNIT - 0.18, 0.25, 2.2), steel),
+        ]
+        return Shape(UNIT, 0.4, parts)
 
     def refrigerator(self):
         """A refrigerator, white or of steel, freezer below."""
@@ -371,6 +433,17 @@ class Workshop:
             self.box("refrigerator", (0.03, 0.03, 0.0), (0.57, 0.55, 0.05), self.palette.dark),
         ]
         return Shape(0.6, 0.66, parts)
+
+    def laundry_sink(self):
+        """A deep sink on legs."""
+        p = self.palette
+        parts = [
+            self.box("sink", (0.0, 0.0, 0.5), (0.6, 0.5, 0.86), p.ceramic),
+            *self.legs("sink", 0.6, 0.5, 0.5, p.metal, 0.05),
+            self.box("sink", (0.06, 0.08, 0.86), (0.54, 0.44, 0.865), p.metal),
+            self.box("sink", (0.28, 0.0, 1.05), (0.31, 0.2, 1.08), p.metal),
+        ]
+        return Shape(0.6, 0.5, parts)
 
     def bathtub(self):
         """A bathtub with a rim and water in it."""
@@ -432,13 +505,106 @@ class Workshop:
 
     def washing_machine(self):
         """A washing machine with its round door."""
+        return Shape(0.6, 0.6, self.washing_machine_parts(0.0))
+
+    def washing_machine_parts(self, bottom):
+        """The parts of a washing machine or dryer that stands at this height."""
         p = self.palette
-        parts = [
-            self.box("washing machine", (0.0, 0.0, 0.0), (0.6, 0.58, 0.85), p.white),
-            self.box("washing machine", (0.14, 0.58, 0.28), (0.46, 0.6, 0.6), p.dark),
-            self.box("washing machine", (0.02, 0.58, 0.72), (0.58, 0.59, 0.83), p.metal),
+        return [
+            self.box("washing machine", (0.0, 0.0, bottom), (0.6, 0.58, bottom + 0.85), p.white),
+            self.box("washing machine", (0.12, 0.58, bottom + 0.2), (0.48, 0.59, bottom + 0.58), p.metal),
+            self.box("washing machine", (0.17, 0.59, bottom + 0.25), (0.43, 0.6, bottom + 0.53), p.dark),
+            self.box("washing machine", (0.02, 0.58, bottom + 0.72), (0.25, 0.59, bottom + 0.81), p.metal),
+            self.box("washing machine", (0.42, 0.58, bottom + 0.73), (0.56, 0.59, bottom + 0.8), p.dark),
         ]
-        return Shape(0.6, 0.6, parts)
+
+    def washing_tower(self):
+        """A dryer on a washing machine."""
+        return Shape(0.6, 0.6, self.washing_machine_parts(0.0) + self.washing_machine_parts(0.87))
+
+    def laundry_basket(self):
+        """A basket full of clothes."""
+        wicker = self.materials.add("weave", (0.72, 0.56, 0.38), (0.5, 0.37, 0.24), scale=0.3)
+        parts = [
+            self.box("box", (0.0, 0.0, 0.0), (0.5, 0.36, 0.4), wicker),
+            self.ball("box", (0.17, 0.18), 0.14, 0.34, 0.5, self.fabric()),
+            self.ball("box", (0.33, 0.18), 0.14, 0.34, 0.48, self.fabric()),
+        ]
+        return Shape(0.5, 0.36, parts)
+
+    def storage_shelf(self):
+        """A bare shelf of metal or wood with boxes on its boards."""
+        p, width, height = self.palette, self.draws.between(0.8, 1.4), self.draws.between(1.6, 2.0)
+        frame = self.draws.choice((p.metal, p.wood, p.white))
+        parts = self.legs("shelf", width, 0.4, height, frame, 0.04, 0.0)
+        for level in range(4):
+            z = 0.12 + level * (height - 0.15) / 3
+            parts.append(self.box("shelf", (0.0, 0.0, z - 0.03), (width, 0.4, z), frame))
+            x = 0.06
+            while level < 3 and x < width - 0.4:
+                size, card = self.draws.between(0.22, 0.4), tint(self.draws, self.draws.choice(BOXES))
+                parts.append(
+                    self.box("box", (x, 0.05, z), (x + size, 0.37, z + size * 0.8), self.materials.add("plain", card))
+                )
+                x += size + self.draws.between(0.03, 0.25)
+        return Shape(width, 0.4, parts)
+
+    def linen_shelf(self):
+        """A narrow open shelf with towels."""
+        p, height = self.palette, self.draws.between(1.3, 1.8)
+        frame = self.draws.choice((p.white, p.wood, p.metal))
+        parts = self.legs("shelf", 0.5, 0.32, height, frame, 0.03, 0.0)
+        for level in range(4):
+            z = 0.15 + level * (height - 0.18) / 3
+            parts.append(self.box("shelf", (0.0, 0.0, z - 0.025), (0.5, 0.32, z), frame))
+            if level < 3:
+                high = self.draws.between(0.1, 0.25)
+                parts.append(self.box("box", (0.05, 0.03, z), (0.45, 0.3, z + high), self.fabric()))
+        return Shape(0.5, 0.32, parts)
+
+    def coats(self):
+        """A board with hooks, coats on it and shoes below."""
+        p, width = self.palette, self.draws.between(0.7, 1.1)
+        parts = [
+            self.box("wardrobe", (0.0, 0.0, 1.62), (width, 0.03, 1.74), p.wood),
+            self.box("shelf", (0.0, 0.0, 0.3), (width, 0.3, 0.33), p.wood),
+            self.box("shelf", (0.0, 0.0, 0.0), (0.03, 0.3, 0.3), p.wood),
+            self.box("shelf", (width - 0.03, 0.0, 0.0), (width, 0.3, 0.3), p.wood),
+        ]
+        count = int(width / 0.28)
+        for number in range(count):
+            x = (number + 0.5) * width / count
+            bottom = self.draws.between(0.7, 1.05)
+            parts.append(self.box("wardrobe", (x - 0.11, 0.03, bottom), (x + 0.11, 0.2, 1.64), self.fabric()))
+            parts.append(self.box("box", (x - 0.1, 0.05, 0.33), (x + 0.1, 0.28, 0.43), p.dark))
+        return Shape(width, 0.3, parts)
+
+    def hall_mirror(self):
+        """A tall mirror on the wall."""
+        glass = self.materials.add("plain", (0.72, 0.80, 0.84), emission=0.15)
+        width = self.draws.between(0.45, 0.7)
+        parts = [
+            self.box("mirror", (0.0, 0.0, 0.75), (width, 0.02, 1.85), self.palette.wood),
+            self.box("mirror", (0.04, 0.0, 0.79), (width - 0.04, 0.025, 1.81), glass),
+        ]
+        return Shape(width, 0.025, parts)
+
+    def front_door(self):
+        """A house's front door, shut, in its frame."""
+        p = self.palette
+        colour = tint(self.draws, self.draws.choice(FRONTS + WOODS))
+        leaf = self.materials.add("door leaf", colour, shaded(colour, 0.65), METAL, scale=0.0)
+        parts = [
+            self.box("door", (0.0, 0.0, 0.0), (0.07, 0.05, 2.12), p.white),
+            self.box("door", (1.03, 0.0, 0.0), (1.1, 0.05, 2.12), p.white),
+            self.box("door", (0.07, 0.0, 2.05), (1.03, 0.05, 2.12), p.white),
+            self.box("door", (0.07, 0.0, 0.0), (1.03, 0.035, 2.05), leaf),
+        ]
+        return Shape(1.1, 0.05, parts)
+
+    def door_leaf(self, material):
+        """An open door's leaf, its hinges at (0, 0), out of the wall."""
+        return Shape(0.04, 0.86, [self.box("door", (0.0, 0.0, 0.01), (0.04, 0.86, 2.03), material)])
 
     def plant(self):
         """A plant in a pot."""
@@ -554,6 +720,16 @@ def moved(shape, x, y):
 def facing_wall(shape, x, y):
     """The parts of a shape turned round and moved, so that its back is at high y."""
     return [placed_part(part, lambda u, v: (shape.width - u + x, shape.depth - v + y)) for part in shape.parts]
+
+
+def facing_right(shape, x, y):
+    """The parts of a shape turned by a quarter and moved, so that its back is at low x."""
+    return [placed_part(part, lambda u, v: (v + x, u + y)) for part in shape.parts]
+
+
+def facing_left(shape, x, y):
+    """The parts of a shape turned by a quarter and moved, so that its back is at high x."""
+    return [placed_part(part, lambda u, v: (shape.depth - v + x, u + y)) for part in shape.parts]
 
 
 def joined(width, depth, parts, more):

@@ -11,6 +11,7 @@ WALL_TINTS = (
     (0.99, 0.18, 0.90), (0.10, 0.02, 0.80), (0.09, 0.14, 0.76), (0.045, 0.42, 0.82), (0.73, 0.17, 0.84),
     (0.50, 0.28, 0.70), (0.08, 0.28, 0.88), (0.42, 0.22, 0.78), (0.60, 0.38, 0.66),
 )  # fmt: skip
+OFF_WHITES = ((0.11, 0.06, 0.93), (0.12, 0.10, 0.91), (0.10, 0.03, 0.87), (0.58, 0.04, 0.92))
 WOODS = (
     (0.09, 0.42, 0.82), (0.08, 0.55, 0.66), (0.065, 0.58, 0.50), (0.05, 0.60, 0.36), (0.10, 0.30, 0.90),
     (0.07, 0.20, 0.62), (0.03, 0.62, 0.46),
@@ -28,6 +29,11 @@ FRONTS = (
     (0.10, 0.03, 0.94), (0.10, 0.10, 0.86), (0.60, 0.40, 0.42), (0.30, 0.25, 0.55), (0.00, 0.00, 0.35),
     (0.01, 0.68, 0.58), (0.13, 0.50, 0.85), (0.52, 0.35, 0.62), (0.08, 0.48, 0.66), (0.06, 0.55, 0.44),
 )  # fmt: skip
+BOXES = ((0.09, 0.40, 0.70), (0.08, 0.35, 0.58), (0.00, 0.00, 0.88), (0.60, 0.35, 0.60), (0.02, 0.45, 0.60))
+TOYS = (
+    (0.00, 0.75, 0.82), (0.60, 0.70, 0.78), (0.14, 0.75, 0.92), (0.33, 0.60, 0.65), (0.07, 0.75, 0.92),
+    (0.83, 0.45, 0.75),
+)  # fmt: skip
 WHITE = (0.93, 0.92, 0.90)
 DARK = (0.10, 0.10, 0.11)
 METAL = (0.70, 0.71, 0.73)
@@ -37,7 +43,19 @@ WORKTOPS = (
     ((0.85, 0.84, 0.82), (0.70, 0.69, 0.67)),
     ((0.16, 0.16, 0.17), (0.30, 0.30, 0.32)),
 )
+GROUT = (0.25, 0.25, 0.26)
 GREENS = ((0.30, 0.60, 0.42), (0.26, 0.55, 0.52), (0.36, 0.50, 0.36))
+
+# What is seen through windows: a pattern, then the families of sky, of what stands there and of the ground.
+VIEWS = (
+    ("outdoors", (0.57, 0.23, 0.97), (0.28, 0.36, 0.55), (0.15, 0.19, 0.62)),
+    ("outdoors", (0.58, 0.06, 0.93), (0.32, 0.30, 0.40), (0.22, 0.40, 0.50)),
+    ("outdoors", (0.07, 0.28, 0.97), (0.10, 0.55, 0.50), (0.09, 0.40, 0.48)),
+    ("outdoors city", (0.58, 0.14, 0.95), (0.05, 0.18, 0.62), (0.00, 0.00, 0.42)),
+    ("outdoors city", (0.09, 0.20, 0.96), (0.62, 0.20, 0.48), (0.62, 0.15, 0.30)),
+    ("outdoors sea", (0.56, 0.26, 0.97), (0.55, 0.48, 0.68), (0.12, 0.30, 0.85)),
+    ("outdoors wall", (0.57, 0.12, 0.95), (0.02, 0.42, 0.60), (0.25, 0.45, 0.50)),
+)
 
 
 def tint(draws, family):
@@ -106,8 +124,8 @@ def draw_palette(draws, materials, house_wood, kitchen_front):
     wood = house_wood if draws.chance(0.6) else tint(draws, draws.choice(WOODS + FRONTS[:2]))
     second_wood = shaded(wood, 0.8) if draws.chance(0.5) else tint(draws, draws.choice(WOODS))
     first, second, third = (tint(draws, family) for family in draws.shuffled(FABRICS)[:3])
-    pattern = draws.choice(("weave", "weave", "knit", "fine stripes"))
-    bedding_pattern = draws.choice(("knit", "stripes", "dots", "checker", "plain"))
+    pattern = draws.choice(("weave", "weave", "weave", "knit", "fine stripes", "plaid"))
+    bedding_pattern = draws.choice(("knit", "stripes", "dots", "checker", "plaid", "plain", "damask"))
     light = mixed(third, WHITE, 0.6)
     return Palette(
         wood=materials.add("grain", wood, shaded(wood, 0.75), scale=0.9),

@@ -14,6 +14,8 @@ PATTERNS = (
     "stripes", "fine stripes", "dots", "grain", "fronts", "drawers", "books", "leaves", "outdoors", "hob", "knit",
     "carpet border", "carpet medallion", "carpet stripes", "carpet diamonds",
     "picture circles", "picture hills", "picture blocks", "picture tree", "picture waves", "picture portrait",
+    "door leaf", "panelling", "half tiles", "damask", "beams", "marble", "plaid",
+    "outdoors city", "outdoors sea", "outdoors wall",
 )  # fmt: skip
 
 
@@ -27,7 +29,7 @@ def pattern_tiles():
     row, column = np.mgrid[0:TILE_SIZE, 0:TILE_SIZE]
     v, u = (row + 0.5) / TILE_SIZE, (column + 0.5) / TILE_SIZE
     for index, name in enumerate(PATTERNS):
-        painter = PAINTERS[name.split()[0] if name.startswith(("carpet", "picture")) else name]
+        painter = PAINTERS[name.split()[0] if name.startswith(("carpet", "picture", "outdoors")) else name]
         second, third, shade = painter(name, u, v, np.random.default_rng(index))
         tiles[index, ..., 0], tiles[index, ..., 1], tiles[index, ..., 2] = second, third, shade
     return (tiles.clip(0.0, 1.0) * 255 + 0.5).astype(np.uint8)
@@ -163,7 +165,24 @@ def _leaves(name, u, v, rng):
 
 
 def _outdoors(name, u, v, rng):
-    """Sky (first colour) above trees (second) and ground (third), with a mullion in the middle."""
+    """Sky (first colour), what stands before it (second) and the ground (third)."""
+    if name.endswith("city"):
+        column = (u * 11).astype(int)
+        roof = (0.18 + 0.4 * rng.random(11))[column]
+        windows = ((u * 44).astype(int) % 2 == 0) & ((v * 22).astype(int) % 2 == 0)
+        return v > roof, 0.8 * ((v > roof + 0.03) & windows) + (v > 0.9), (0.8 + 0.2 * rng.random(11))[column]
+    if name.endswith("sea"):
+        return (
+            (v > 0.5).astype(float),
+            v > 0.8 + 0.03 * np.sin(u * 2 * np.pi),
+            1.0 - 0.1 * _noise(rng, 40, 4) * (v > 0.5),
+        )
+    if name.endswith("wall"):
+        course = (v * 24).astype(int)
+        joint = np.maximum(_seams(v, 24, 0.008), _seams(u + 0.0625 * (course % 2), 8, 0.008))
+        house = v > 0.22
+        pane = house & (np.abs((u * 3) % 1 - 0.5) < 0.22) & (np.abs(v - 0.5) < 0.13)
+        return house & ~pane, 0.3 * house * joint + (v > 0.86), 1.0 - 0.45 * pane
     trees = v > 0.52 + 0.18 * (_noise(rng, 1, 6)[0][None, :] - 0.5) + 0.06 * (_noise(rng, 1, 20)[0][None, :] - 0.5)
     ground = v > 0.78
     return trees & ~ground, ground.astype(float), 1.0 - 0.25 * trees * _noise(rng, 20, 20)
@@ -178,6 +197,54 @@ def _hob(name, u, v, rng):
 def _knit(name, u, v, rng):
     zigzag = np.sin((v * 12 + 0.5 * np.abs((u * 12) % 2 - 1)) * 2 * np.pi)
     return 0.5 + 0.5 * zigzag, 0.0, 1.0
+
+
+def _door(name, u, v, rng):
+    """Two panels one above the other and handles at both edges, as both of a door's faces show the same tile."""
+    upper, lower = (
+        np.maximum(np.abs(u - 0.5) / 0.34, np.abs(v - at) / high) for at, high in ((0.28, 0.21), (0.76, 0.17))
+    )
+    nearest = np.minimum(upper, lower)
+    handle = (np.abs(np.abs(u - 0.5) - 0.43) < 0.035) & (np.abs(v - 0.515) < 0.016)
+    return (nearest > 0.9) & (nearest < 1.0), handle.astype(float), 0.95 + 0.05 * (nearest > 1.0)
+
+
+def _panelling(name, u, v, rng):
+    """Panels (second colour, edges third) up to a third of the height, paint above."""
+    panel = v > 0.67
+    edge = (np.abs(np.abs((u * 6) % 1 - 0.5) - 0.36) < 0.03) & (v > 0.71) & (v < 0.95)
+    edge |= (np.abs((u * 6) % 1 - 0.5) < 0.39) & ((np.abs(v - 0.715) < 0.006) | (np.abs(v - 0.945) < 0.006))
+    return panel, edge | (np.abs(v - 0.672) < 0.008), 1.0
+
+
+def _half(name, u, v, rng):
+    """Tiles (second colour, joints third) up to half of the height, paint above."""
+    tiled = v > 0.5
+    joint = np.maximum(_seams(u, 15, 0.008), _seams(v, 16, 0.008))
+    return tiled, tiled * joint, 1.0
+
+
+def _damask(name, u, v, rng):
+    row = (v * 3).astype(int)
+    du, dv = np.abs((u * 3 + 0.5 * (row % 2)) % 1 - 0.5), np.abs((v * 3) % 1 - 0.5)
+    leaf = (du / 0.3) + (dv / 0.46) ** 2 < 1
+    return leaf & ~((du / 0.12) + (dv / 0.26) ** 2 < 1), 0.0, 1.0
+
+
+def _beams(name, u, v, rng):
+    beam = u < 0.17
+    return beam, ((u > 0.15) & beam) | (beam & (u < 0.02)), 1.0 - 0.1 * beam * _noise(rng, 4, 32)
+
+
+def _marble(name, u, v, rng):
+    vein = np.abs(_noise(rng, 4, 4) + 0.5 * _noise(rng, 9, 9) - 0.75)
+    return np.maximum(0.7 * (vein < 0.035), _seams(u, 2, 0.012)), 0.0, 0.93 + 0.07 * _noise(rng, 6, 6)
+
+
+def _plaid(name, u, v, rng):
+    across, down = (u * 6).astype(int) % 3 == 0, (v * 6).astype(int) % 3 == 0
+    line = (np.abs((u * 2) % 1 - 0.55) < 0.03) | (np.abs((v * 2) % 1 - 0.55) < 0.03)
+    return 0.5 * across + 0.5 * down, line.astype(float), 1.0
 
 
 def _carpet(name, u, v, rng):
@@ -225,5 +292,6 @@ PAINTERS = {
     "tiles": _tiles, "checker": _checker, "bricks": _bricks, "terrazzo": _terrazzo, "weave": _weave,
     "stripes": _stripes, "fine stripes": _fine_stripes, "dots": _dots, "grain": _grain, "fronts": _fronts,
     "drawers": _drawers, "books": _books, "leaves": _leaves, "outdoors": _outdoors, "hob": _hob, "knit": _knit,
-    "carpet": _carpet, "picture": _picture,
+    "carpet": _carpet, "picture": _picture, "door leaf": _door, "panelling": _panelling, "half tiles": _half,
+    "damask": _damask, "beams": _beams, "marble": _marble, "plaid": _plaid,
 }  # fmt: skip
