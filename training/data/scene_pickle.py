@@ -100,12 +100,13 @@ ADMITTED = {
         ("numeric", "_frombuffer", _Admitted.FROM_BUFFER),
     )
 }
-# Operations that only put plain values together. GLOBAL and STACK_GLOBAL ask find_class, which looks nothing up.
+# Operations that only put plain values together; GLOBAL, STACK_GLOBAL and BINPERSID ask find_class and
+# persistent_load, which look nothing up.
 PLAIN_OPERATIONS = frozenset(
     "PROTO STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT "
     "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 "
     "EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 "
-    "BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL".split()
+    "BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL BINPERSID".split()
 )
 
 
@@ -241,10 +242,9 @@ def _allow(unpickler: type[_SceneUnpickler]) -> None:
         "BINUNICODE": unpickler._text,
         "FRAME": unpickler._frame,
     }
-    persistent = ("PERSID", "BINPERSID")
     for operation in pickletools.opcodes:
         code, name = ord(operation.code), operation.name
-        if name in PLAIN_OPERATIONS or name in persistent:
+        if name in PLAIN_OPERATIONS:
             unpickler.dispatch[code] = pickle._Unpickler.dispatch[code]
         else:
             unpickler.dispatch[code] = ours.get(name, lambda reader, name=name: reader._refuse_operation(name))
@@ -282,6 +282,8 @@ def read_scene(path: Path) -> Scene:
     if len(content) > LARGEST_FILE:
         raise RefusedFile(f"refused: over {LARGEST_FILE >> 20} MiB, far more than 900 images of 64 x 64 pixels take")
     try:
+        if not content.startswith((b"PK", pickle.PROTO)):
+            raise RefusedFile("damaged or no torch.save file: it does not begin as one")
         if content.startswith(b"PK"):
             return _checked(_SceneUnpickler(io.BytesIO(_pickle_in_zip(content))).load())
         return _checked(_after_legacy_header(io.BytesIO(content)))

@@ -1,0 +1,54 @@
+"""Data sets that come as numbered files in one folder: which of them are there, and which are missing."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from training.configuration import UserError
+
+NAMED_AT_MOST = 5  # of the missing ones
+MOST_FILES = 10_000_000
+
+
+def numbered_files(folder: Path, pattern: str) -> dict[int, str]:
+    """Names of a folder's files by their number, the first group of `pattern`, in its order.
+
+    Files of other names are left out, with a line on stderr. Raises UserError where the folder cannot be read, or holds
+    no such file, or two of one number.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected a folder, found {'a file' if folder.exists() else 'nothing'}")
+    names: dict[int, str] = {}
+    others = []
+    for path in folder.iterdir():
+        found = re.fullmatch(pattern, path.name)
+        if found is None:
+            others.append(path.name)
+        elif (number := int(found[1])) in names:
+            raise UserError(f"{folder}: {names[number]} and {path.name} have the same number: remove one of them")
+        else:
+            names[number] = path.name
+    if not names:
+        raise UserError(f"{folder}: none of its {len(others)} files has a name of the form {pattern}")
+    if others:
+        print(f"{folder}: {len(others)} other files left out, such as {sorted(others)[0]}", file=sys.stderr)
+    return dict(sorted(names.items()))
+
+
+def check_complete(folder: Path, names: dict[int, str], expected: range, skip_damaged: bool) -> None:
+    """Name the numbers of `expected` that are missing: a UserError, or a line on stderr with skip_damaged."""
+    if len(names) == len(expected) and list(names) == list(expected):
+        return
+    if len(expected) > MOST_FILES:
+        raise UserError(f"{folder}: a file has number {expected[-1]}, over {MOST_FILES}: rename it")
+    missing = [number for number in expected if number not in names]
+    some = ", ".join(map(str, missing[:NAMED_AT_MOST])) + (", ..." if len(missing) > NAMED_AT_MOST else "")
+    surplus = [name for number, name in names.items() if number not in expected]
+    line = f"{folder}: expected files {expected[0]} to {expected[-1]}, {len(missing)} missing ({some or 'none'})"
+    if surplus:
+        line += f", {len(surplus)} beyond, such as {surplus[0]}"
+    if not skip_damaged:
+        raise UserError(f"{line}: complete the folder, or go on without them by skip_damaged=true")
+    print(f"skipped: {line}", file=sys.stderr)
