@@ -135,10 +135,12 @@ def convert_bag(path: str, config: BagImport, topics: Topics) -> Iterator[Trajec
         for recorded in bag.messages(reading.topics):
             yield from reading.take(recorded)
         yield from reading.end()
-    line = f"{path}: {reading.summary()}"
     if not reading.trajectories:
-        raise UserError(f"{line}: no trajectory of {config.shortest} frames (shortest=)")
-    print(line, file=sys.stderr)
+        raise UserError(
+            f"{path}: no trajectory of {config.shortest} frames (shortest=) in {reading.images} images; dropped: "
+            + ("; ".join(reading.dropped.reasons()) or "nothing")
+        )
+    print(f"{path}: {reading.summary()}", file=sys.stderr)
     yield from (Skipped(Path(path).name, reason) for reason in reading.dropped.reasons())
 
 
