@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -217,9 +218,7 @@ def write_dataset(
     start = time.monotonic()
     manifest = _begun(out, description, units, units_per_shard, split)
     names = [shard_name(index) for index in range(manifest.shard_count)]
-    for leftover in out.glob(".shard-*.part"):
-        if _writer_is_gone(leftover):
-            leftover.unlink(missing_ok=True)
+    _remove_leftovers(out)
     mine = range(part[0] - 1, len(names), part[1])
     tasks = [
         _Task(
@@ -303,11 +302,30 @@ def _writer_is_gone(partial: Path) -> bool:
 
 
 def _run(tasks: list[_Task], processes: int, out: Path, all_shards: int) -> None:
-    """Write shards by several processes. Raises what the first of them to fail raises; the others are ended."""
+    """Write shards, by this process or by several others. Raises what the first of them to fail raises."""
     context = multiprocessing.get_context("spawn")  # a graphics context does not survive a fork
-    done = context.Value("q", 0)
-    progress = _Progress(done, all_shards, all_shards - len(tasks))
-    with ProcessPoolExecutor(processes, context, initializer=_begin_worker, initargs=(done,)) as pool:
+    progress = _Progress(context.Value("q", 0), all_shards, all_shards - len(tasks))
+    try:
+        (_write_alone if processes == 1 else partial(_write_together, processes, context))(tasks, progress)
+    except BaseException as error:
+        raise _explained(error, out, progress.shards, all_shards) from error
+    finally:
+        _remove_leftovers(out)
+
+
+def _write_alone(tasks: list[_Task], progress: _Progress) -> None:
+    """Write shards one after the other."""
+    global _done
+    _done = progress.done
+    for number, task in enumerate(tasks, start=1):
+        _write(task)
+        progress.shards += 1
+        progress.show(last=number == len(tasks))
+
+
+def _write_together(processes: int, context: Any, tasks: list[_Task], progress: _Progress) -> None:
+    """Write shards by several processes. If one fails, the others are ended."""
+    with ProcessPoolExecutor(processes, context, initializer=_begin_worker, initargs=(progress.done,)) as pool:
         waiting: set[Future] = {pool.submit(_write, task) for task in tasks}
         try:
             while waiting:
@@ -316,17 +334,27 @@ def _run(tasks: list[_Task], processes: int, out: Path, all_shards: int) -> None
                     future.result()
                     progress.shards += 1
                 progress.show(last=not waiting)
-        except BaseException as error:
+        except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
+            children = multiprocessing.active_children()
+            for child in children:
                 child.terminate()
-            raise _explained(error, out, progress.shards, all_shards) from error
+            for child in children:
+                child.join()
+            raise
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what processes that have ended left unfinished."""
+    for leftover in out.glob(".shard-*.part"):
+        if _writer_is_gone(leftover):
+            leftover.unlink(missing_ok=True)
 
 
 def _explained(error: BaseException, out: Path, complete: int, all_shards: int) -> BaseException:
     """What the user is told of an error that ended the writing."""
     kept = f"{complete} of {all_shards} shards are complete and stay; the same command goes on from there"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return UserError(f"{out}: {error.strerror}: {kept} once there is room")
     if isinstance(error, BrokenProcessPool):
         return UserError(f"{out}: a process ended by itself (perhaps for want of memory: lower processes=): {kept}")
@@ -370,7 +398,7 @@ class _Progress:
     """A line on stderr: rewritten on a terminal, now and then in a log file."""
 
     def __init__(self, done: Any, all_shards: int, complete: int) -> None:
-        self._done, self._all, self.shards = done, all_shards, complete
+        self.done, self._all, self.shards = done, all_shards, complete
         self._start = self._shown = time.monotonic()
 
     def show(self, last: bool) -> None:
@@ -378,7 +406,7 @@ class _Progress:
         if not (terminal or last or now - self._shown > SECONDS_BETWEEN_LINES):
             return
         self._shown = now
-        count, seconds = self._done.value, now - self._start
+        count, seconds = self.done.value, now - self._start
         line = f"{self.shards} of {self._all} shards, {count} trajectories, {count / seconds:.1f}/s, {seconds:.0f} s"
         print(line, end="\r" if terminal and not last else "\n", file=sys.stderr, flush=True)
 
