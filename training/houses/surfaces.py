@@ -57,7 +57,7 @@ class HouseSurfaces:
 
     def draw_ceiling(self):
         """White in most houses, else tinted, of boards or with beams."""
-        kind = self.draws.choice(("white", "white", "white", "white", "tinted", "boards", "beams"))
+        kind = self.draws.choice(("white", "white", "white", "white", "white", "tinted", "boards", "beams"))
         if kind == "tinted":
             return self.materials.add("plain", mixed(tint(self.draws, self.draws.choice(WALL_TINTS)), WHITE, 0.5))
         if kind == "white":
