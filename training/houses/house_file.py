@@ -16,16 +16,15 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from scipy import ndimage
-
 from training.configuration import UserError
 from training.houses.class_words import class_of, words_of
 from training.houses.classes import CLASS_IDS
 from training.houses.draws import Draws
+from training.houses.free_space import CARPET_HEIGHT, ROBOT_HEIGHT, FreeSpace, walkable
 from training.houses.house import OPPOSITE, SIDES, House, Opening, Part, Piece, Rectangle, Room
-from training.houses.materials import FABRICS, GREENS, WHITE, WOODS, MaterialList, draw_palette, shaded, tint
-from training.houses.plan import DOOR_HEIGHT, DOOR_WIDTH, HALF_WALL, HouseSurfaces, draw_light, walls_around
+from training.houses.materials import FABRICS, GREENS, WOODS, MaterialList, draw_palette, shaded, tint
+from training.houses.plan import DOOR_HEIGHT, DOOR_WIDTH, HALF_WALL, draw_light, walls_around
+from training.houses.surfaces import HouseSurfaces
 
 LARGEST_FILE = 64 * 2**20  # bytes
 MOST_NODES = 20_000
@@ -43,20 +42,23 @@ DOOR_MARGIN = HALF_WALL + 0.04  # metres of wall that stay at a door's sides, fr
 DOOR_REACH = 0.4  # metres from a wall within which doors and windows are taken to be in it
 BEFORE_DOOR = 1.0  # metres in front of a door that had better be free
 SMALLEST_PIECE = 0.01  # metres
-START_CIRCLE = 0.40  # metres: the radius of free floor that a walk needs to start (House-Traveler)
-BLOCKING = (0.15, 0.75)  # metres above the floor: what stands there blocks a robot
-CELL = 0.05  # metres, of the test for free floor
-LOOKS = 12  # sets of furniture and wall tints in one house; with more rooms they repeat
+START_CIRCLE = 0.40  # metres: the radius of free floor that a walk needs to start (House-Traveler), on the grid
+LOOKS = 12  # sets of furniture in one house; with more rooms they repeat
 HOUSE_FILE_DRAWS, HOUSE_FILE_FURNITURE_DRAWS = 11, 12
 
 # Room types of house files, by words in them; other rooms are called "room".
 ROOM_WORDS = {
-    "bedroom": ("bedroom", "child", "guest", "nursery"),
-    "kitchen": ("kitchen",),
-    "bathroom": ("bathroom", "toilet", "bath", "shower", "laundry"),
+    "children's room": ("child", "children", "kids", "nursery", "playroom"),
+    "bedroom": ("bedroom", "guest"),
+    "kitchen": ("kitchen", "kitchenette"),
+    "bathroom": ("bathroom", "toilet", "bath", "shower", "restroom", "wc"),
     "office": ("office", "study", "library"),
-    "corridor": ("hall", "hallway", "corridor", "entryway", "entrance", "lobby", "passage"),
-    "living room": ("living", "dining", "lounge", "family"),
+    "laundry": ("laundry", "utility"),
+    "storage": ("storage", "garage", "closet", "wardrobe", "pantry"),
+    "dining room": ("dining",),
+    "living room": ("living", "lounge", "family"),
+    "corridor": ("hallway", "corridor", "passage", "aisle"),
+    "hall": ("hall", "entryway", "entrance", "lobby", "foyer"),
 }
 
 # How pieces are made: parts as shape, class, low and high corner in shares of the piece's box (x along the wall behind
@@ -161,7 +163,7 @@ SHAPES = {
     "radiator": (("box", "radiator", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "white"),),
     "bin": (("cylinder", "bin", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "metal"),),
     "vase": (("cylinder", "vase", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "ceramic"),),
-    "door": (("box", "door", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "white"),),
+    "door": (("box", "door", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "leaf"),),
 }
 PARTS_OF_THE_HOUSE = ("door", "window", "wall", "floor", "ceiling")  # classes that are no furniture
 PICTURE_PATTERNS = ("picture circles", "picture hills", "picture blocks", "picture tree", "picture waves")
@@ -240,10 +242,10 @@ def read_house(path, seed):
         raise UserError(f"{path}: no room that can be used{first_of(remarks)}")
     objects = [node for node in nodes if node.kind == "Object"]
     house = HouseBuilder(seed, rooms, cells, corner, remarks).built(objects)
-    if not any(has_free_circle(house, index) for index in range(len(house.rooms))):
+    if not has_free_circle(house):
         raise UserError(
             f"{path}: no free space: in none of its {len(house.rooms)} rooms is a circle of {START_CIRCLE} m radius "
-            f"free between {BLOCKING[0]} and {BLOCKING[1]} m above the floor{first_of(remarks)}"
+            f"free between {CARPET_HEIGHT} and {ROBOT_HEIGHT} m above the floor{first_of(remarks)}"
         )
     return house, remarks.all()
 
@@ -514,13 +516,10 @@ class HouseBuilder:
     def built(self, objects):
         """The house with these objects (Nodes)."""
         wood = tint(self.draws, self.draws.choice(WOODS))
-        self.frame = self.materials.add("plain", WHITE if self.draws.chance(0.5) else wood)
-        self.pane = self.materials.add(
-            "outdoors", (0.75, 0.87, 0.98), (0.40, 0.55, 0.35), (0.60, 0.62, 0.50), scale=0.0, emission=1.0
-        )
-        rooms = self.finished_rooms(wood)
+        self.surfaces = HouseSurfaces(self.draws, self.materials, wood)
+        rooms = tuple(self.finished_room(index) for index in range(len(self.rooms)))
         self.looks = [
-            Look(Draws(HOUSE_FILE_FURNITURE_DRAWS, self.seed, index), self.materials, wood)
+            Look(Draws(HOUSE_FILE_FURNITURE_DRAWS, self.seed, index), self.materials, wood, self.surfaces.leaf)
             for index in range(min(LOOKS, len(rooms)))
         ]
         room_of_member = {member: index for index, room in enumerate(self.rooms) for member in room.members}
@@ -540,16 +539,11 @@ class HouseBuilder:
         materials = self.materials.all()
         return House(self.seed, bounds, rooms, tuple(self.openings), walls, tuple(self.pieces), materials)
 
-    def finished_rooms(self, wood):
-        """The rooms with their surfaces and lights."""
-        rooms = []
-        for index, (node, cell, inner) in enumerate(zip(self.rooms, self.cells, self.inners, strict=True)):
-            if index % LOOKS == 0:  # one set of wall tints lasts for so many rooms
-                surfaces = HouseSurfaces(self.draws, self.materials, wood)
-            name, ceiling = room_name(node.names), self.ceilings[index]
-            light = draw_light(self.draws, cell, ceiling)
-            rooms.append(Room(name, cell, inner, ceiling, **surfaces.draw(name), **light))
-        return tuple(rooms)
+    def finished_room(self, index):
+        """A room with its surfaces and light."""
+        name, cell, ceiling = room_name(self.rooms[index].names), self.cells[index], self.ceilings[index]
+        light = draw_light(self.draws, cell, ceiling)
+        return Room(name, cell, self.inners[index], ceiling, **self.surfaces.draw(name), **light)
 
     # Pieces
 
@@ -615,7 +609,7 @@ class HouseBuilder:
         """Cut a door, its top between a robot's and the ceiling."""
         highest = min(self.ceilings[room] for room in pair) - 0.05
         top = round(min(max(top, LOWEST_CEILING - 0.1), highest), 3)
-        self.openings.append(Opening("door", axis, at, *span, 0.0, top, pair, self.frame))
+        self.openings.append(Opening("door", axis, at, *span, 0.0, top, pair, self.surfaces.frame))
 
     def opening_at(self, axis, at, start, end):
         """Whether an opening is already there, or too close for two frames."""
@@ -679,14 +673,14 @@ class HouseBuilder:
             self.remarks.add(f"{node.label}: a window of no height, or where another opening is; left out")
             return
         rooms = (room, None) if side in ("east", "north") else (None, room)
-        self.openings.append(Opening("window", axis, at, start, end, bottom, top, rooms, self.pane))
+        self.openings.append(Opening("window", axis, at, start, end, bottom, top, rooms, self.surfaces.pane))
 
     def join_rooms(self):
         """Add doors, until rooms that share a wall can be reached from each other; names what stays apart."""
         group = {room: room for room in range(len(self.rooms))}
         for door in self.openings:
             join(group, *door.rooms)
-        hubs = [room_name(room.names) in ("corridor", "living room") for room in self.rooms]
+        hubs = [room_name(room.names) in ("corridor", "hall", "living room") for room in self.rooms]
         walls = self.shared_walls()
         walls.sort(key=lambda wall: (not (hubs[wall[0]] or hubs[wall[1]]), round(wall[4] - wall[5], 3), wall))
         for first, second, axis, at, start, end in walls:
@@ -708,7 +702,7 @@ class HouseBuilder:
 
     def best_span(self, first, second, axis, at, low, high):
         """Where in a wall a door has least in front of it, then nearest to the middle: (start, end)."""
-        blocking = [piece.footprint for piece in self.pieces if piece.stands_between(*BLOCKING)]
+        blocking = [piece.footprint for piece in self.pieces if piece.stands_between(CARPET_HEIGHT, ROBOT_HEIGHT)]
         best = None
         for step in range(int((high - low - DOOR_WIDTH) / 0.1) + 1):
             start = round(low + 0.1 * step, 3)
@@ -756,19 +750,9 @@ def nearest_side(inner, low, high):
     return min(zip(SIDES, gaps, strict=True), key=lambda side_and_gap: round(side_and_gap[1], 3))[0]
 
 
-def has_free_circle(house, index):
-    """Whether a room has a free circle of START_CIRCLE, between its walls and what blocks in it."""
-    inner = house.rooms[index].inner
-    rows, columns = (max(1, int(length / CELL)) for length in (inner.depth, inner.width))
-    free = np.zeros((rows + 2, columns + 2), bool)
-    free[1:-1, 1:-1] = True
-    for piece in house.pieces:
-        if piece.room == index and piece.stands_between(*BLOCKING):
-            r = piece.footprint
-            x0, y0 = int((r.x0 - inner.x0) / CELL), int((r.y0 - inner.y0) / CELL)
-            x1, y1 = math.ceil((r.x1 - inner.x0) / CELL), math.ceil((r.y1 - inner.y0) / CELL)
-            free[y0 + 1 : y1 + 1, x0 + 1 : x1 + 1] = False
-    return ndimage.distance_transform_edt(free).max() * CELL > START_CIRCLE
+def has_free_circle(house):
+    """Whether a walk can start anywhere in a house."""
+    return FreeSpace(walkable(house), ROBOT_HEIGHT).clear.max() > START_CIRCLE
 
 
 # Furniture
@@ -777,10 +761,11 @@ def has_free_circle(house, index):
 class Look:
     """What the furniture of a room is made of: its palette, and some materials that differ from palette to palette."""
 
-    def __init__(self, draws, materials, wood):
+    def __init__(self, draws, materials, wood, leaf):
         front, art = tint(draws, draws.choice(WOODS)), [tint(draws, family) for family in draws.shuffled(FABRICS)[:6]]
         self.palette = draw_palette(draws, materials, wood, front)
         self.own = {
+            "leaf": leaf,
             "books": materials.add("books", *art[:3], scale=0.7),
             "art": materials.add(draws.choice(PICTURE_PATTERNS), *art[3:], scale=0.0),
             "leaves": materials.add("leaves", draws.choice(GREENS), shaded(art[0], 0.8), scale=0.3),
