@@ -233,14 +233,13 @@ def read_house(path, seed):
         raise ValueError(f"a house's seed must not be negative, found {seed}")
     path, remarks = Path(path), Remarks()
     nodes = [node_of(index, content, remarks) for index, content in enumerate(contents(path))]
-    nodes = [node for node in nodes if node]
-    rooms = one_level([node for node in nodes if node.kind == "Room"], remarks)
+    nodes = one_level([node for node in nodes if node], remarks)
+    rooms, objects = ([node for node in nodes if node.kind == kind] for kind in ("Room", "Object"))
     if not rooms:
         raise UserError(f"{path}: no rooms: expected nodes of type Room with bbox.min and bbox.max{first_of(remarks)}")
     rooms, cells, corner = plan_of(rooms, remarks)
     if not rooms:
         raise UserError(f"{path}: no room that can be used{first_of(remarks)}")
-    objects = [node for node in nodes if node.kind == "Object"]
     house = HouseBuilder(seed, rooms, cells, corner, remarks).built(objects)
     if not has_free_circle(house):
         raise UserError(
@@ -262,6 +261,8 @@ def contents(path):
     """The nodes of a file as JSON gives them, of the level with most rooms where it has levels. Raises UserError."""
     try:
         size = path.stat().st_size
+        if not path.is_file():
+            raise UserError(f"{path}: expected a house file, found what is no file")
         if size > LARGEST_FILE:
             raise UserError(f"{path}: {size / 2**20:.0f} MiB: a house file has at most {LARGEST_FILE / 2**20:.0f} MiB")
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -296,7 +297,10 @@ def node_of(index, content, remarks):
         return None
     kind = "Room" if kind == "Room" else "Object"
     types = content.get("roomTypes") if kind == "Room" else None
-    fields = (*(types if isinstance(types, list) else ()), *(content.get(key) for key in ("modelId", "name", "label")))
+    fields = (
+        *(types if isinstance(types, list) else (types,)),
+        *(content.get(key) for key in ("modelId", "name", "label")),
+    )
     fields += tuple(content.get(key) for key in ("category", "coarse_grained_class", "fine_grained_class"))
     names = tuple(field for field in fields if isinstance(field, str))
     corners = box_of(content.get("bbox"), f"node {index} ({kind})", remarks)
@@ -340,21 +344,28 @@ def number(value):
     return value
 
 
-def one_level(rooms, remarks):
-    """The rooms of the level that has most of them: floors at most LEVEL_HEIGHT apart belong together."""
+def one_level(nodes, remarks):
+    """The nodes of the level that has most rooms: floors at most LEVEL_HEIGHT apart belong together."""
     levels = []
-    for room in sorted(rooms, key=lambda room: room.low[2]):
+    for room in sorted((node for node in nodes if node.kind == "Room"), key=lambda room: room.low[2]):
         if not levels or room.low[2] - levels[-1][-1].low[2] > LEVEL_HEIGHT:
             levels.append([])
         levels[-1].append(room)
     if len(levels) < 2:
-        return rooms
+        return nodes
     chosen = max(levels, key=len)
+    bottom, top, of_level = min(room.low[2] for room in chosen), max(room.high[2] for room in chosen), set(chosen)
+    kept = [node for node in nodes if node in of_level or node.kind == "Object" and bottom <= middle(node) <= top]
     remarks.add(
-        f"{len(levels)} levels: taken is the one with most rooms ({len(chosen)}, floor at {chosen[0].low[2]:.2f} m); "
-        f"{len(rooms) - len(chosen)} rooms of the others left out"
+        f"{len(levels)} levels: taken is the one with most rooms ({len(chosen)}, floor at {bottom:.2f} m); "
+        f"{len(nodes) - len(kept)} rooms and objects of the others left out"
     )
-    return sorted(chosen, key=lambda room: room.index)
+    return kept
+
+
+def middle(node):
+    """The height of a node's middle."""
+    return (node.low[2] + node.high[2]) / 2
 
 
 # The plan
@@ -413,10 +424,14 @@ def apart(rooms, tolerance, remarks):
         whole = r
         for other, taken in kept:
             if r is not None and r.overlaps(taken) and min(shared_lengths(r, taken)) > tolerance:
-                r = largest_beside(r, taken)
-                done = f"cut to {r.width:.2f} x {r.depth:.2f} m" if r and r.area >= whole.area / 2 else "left out"
-                remarks.add(f"{room.label} overlaps {other.label}; {done}")
-                r = None if done == "left out" else r
+                cut = largest_beside(r, taken)
+                if cut is None or cut.area < whole.area / 2:
+                    remarks.add(f"{room.label} overlaps {other.label}; left out")
+                    r = None
+                    continue
+                if max(r.width - cut.width, r.depth - cut.depth) > 2 * HALF_WALL:
+                    remarks.add(f"{room.label} overlaps {other.label}; cut to {cut.width:.2f} x {cut.depth:.2f} m")
+                r = cut
         if r is not None:
             kept.append((room, r))
     return sorted(kept, key=lambda pair: pair[0].index)
@@ -634,7 +649,9 @@ class HouseBuilder:
             "north": ((start, inner.y1 - 0.04), (end, inner.y1)),
         }[side]
         look = self.looks[room % len(self.looks)]
-        self.pieces.append(piece_in((*low, 0.0), (*high, height), "door", room, side, look))
+        piece = piece_in((*low, 0.0), (*high, height), "door", room, side, look)
+        if not any(other.name == "door" and other.footprint.overlaps(piece.footprint) for other in self.pieces):
+            self.pieces.append(piece)
 
     def outer_side(self, r):
         """(room, side, at, start, end) of the wall without a room behind it that a rectangle is in; None if in none."""

@@ -164,6 +164,8 @@ def load(path, remarks):
         raise UserError(f"{path}: expected a scene in one of {', '.join(FORMATS)}, found '{path.suffix}'")
     try:
         size = path.stat().st_size
+        if not path.is_file():
+            raise UserError(f"{path}: expected a scene file, found what is no file")
         if size > LARGEST_FILE:
             raise UserError(f"{path}: {size / 2**30:.1f} GiB: a scene file has at most {LARGEST_FILE >> 30} GiB")
         options = {"split_objects": True} if kind == "obj" else {}
