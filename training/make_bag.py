@@ -25,11 +25,11 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from training.configuration import UserError, argument, parse, run_command, setting
 from training.houses.draws import Draws
 from training.houses.house import House
-from training.houses.path import Path as DrivenPath
-from training.houses.path import plan_walk
 from training.houses.pictures import HousePictures
 from training.houses.plan import make_house
 from training.houses.trajectory import millimetres
+from training.houses.waypoints import Path as DrivenPath
+from training.houses.waypoints import plan_walk
 
 WIDTH, HEIGHT, FOCAL_LENGTH = 320, 240, 200.0  # pixels; a wider view than the model's
 IMAGE_PERIOD, ODOMETRY_PERIOD = 100_000_000, 20_000_000  # nanoseconds

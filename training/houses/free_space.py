@@ -29,6 +29,10 @@ SMOOTHING_STEPS = 40
 CELL_CORNER = np.sqrt(0.5)  # cells from a cell's centre to its corner
 
 
+class NoFreeSpace(ValueError):
+    """A robot cannot walk in a place."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """A place from above. blocked: (rows, columns) bool, True where anything a robot would hit is in the cell.
@@ -123,43 +127,47 @@ class FreeSpace:
     """Where in a place the centre of a robot of some height can be, and its ways from spot to spot.
 
     clear: (rows, columns), metres that a cell's centre is away from everything at least; off by up to 6 cm, never over.
-    Spots are cells at a spacing of 10 cm where the robot fits; they are known by their index in `spots` (n, 2).
+    Spots are every `stride`-th cell where the robot fits, 10 cm apart; they are known by their index in `spots` (n, 2).
     """
 
-    def __init__(self, place, top):
-        self.place, self.top, self.grid = place, top, place.grid(top)
+    def __init__(self, place, top, stride=SPOT_STRIDE):
+        self.place, self.top, self.grid, self.stride = place, top, place.grid(top), stride
         cells = distance_transform_edt(np.pad(~self.grid.blocked, 1))[1:-1, 1:-1]
         self.clear = np.maximum(0.0, cells - CELL_CORNER) * self.grid.cell
         self.least = ROBOT_RADIUS + MARGIN
 
     @cached_property
-    def _lattice(self):
-        """Which of every second cell are spots, (rows, columns) bool."""
-        return self.clear[::SPOT_STRIDE, ::SPOT_STRIDE] >= self.least
+    def spot_index(self):
+        """The index of the spot in each of every `stride`-th cell, (rows, columns); -1 where the robot does not fit."""
+        free = self.clear[:: self.stride, :: self.stride] >= self.least
+        index = np.full(free.shape, -1)
+        index[free] = np.arange(free.sum())
+        return index
 
     @cached_property
-    def _spot_cells(self):
-        return tuple(SPOT_STRIDE * cells for cells in np.nonzero(self._lattice))
+    def spot_cells(self):
+        """Rows and columns (n,) of the spots' cells."""
+        return tuple(self.stride * cells for cells in np.nonzero(self.spot_index >= 0))
 
     @cached_property
     def spots(self):
         """Centres (n, 2) of the spots, metres."""
-        return self.grid.centres(*self._spot_cells)
+        return self.grid.centres(*self.spot_cells)
 
     @cached_property
     def spot_clear(self):
         """Clearance (n,) of the spots, metres."""
-        return self.clear[self._spot_cells]
+        return self.clear[self.spot_cells]
 
     @cached_property
     def spot_rooms(self):
         """Room (n,) of each spot, -1 for none."""
-        return self.grid.rooms[self._spot_cells]
+        return self.grid.rooms[self.spot_cells]
 
     @cached_property
     def graph(self):
         """Sparse graph (n, n) between neighbouring spots."""
-        return lattice_graph(self._lattice, self.spot_clear, SPOT_STRIDE * self.grid.cell)
+        return lattice_graph(self.spot_index, self.spot_clear, self.stride * self.grid.cell)
 
     @cached_property
     def parts(self):
@@ -198,18 +206,16 @@ def backwards(before, start, end):
     return way
 
 
-def lattice_graph(free, clear, spacing):
-    """Sparse graph between the free points of a lattice (rows, columns) and their eight neighbours.
+def lattice_graph(index, clear, spacing):
+    """Sparse graph between the points of a lattice and their eight neighbours.
 
-    clear (n,) belongs to the free points; narrow places cost more. Costs are whole tenths of a millimetre, so that sums
-    of them are exact and ways the same on every machine.
+    index (rows, columns) numbers the points, -1 where there is none; clear (n,) is theirs; narrow places cost more.
+    Costs are whole tenths of a millimetre, so that sums of them are exact and ways the same on every machine.
     """
-    index = np.full(free.shape, -1)
-    index[free] = np.arange(free.sum())
     price = 1.0 + 4.0 * np.maximum(0.0, COMFORTABLE_CLEARANCE - clear)
     starts, ends, costs = [], [], []
     for d_row, d_column in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        rows, columns = free.shape
+        rows, columns = index.shape
         first = index[: rows - d_row, max(0, -d_column) : columns - max(0, d_column)].reshape(-1)
         second = index[d_row:, max(0, d_column) : columns + min(0, d_column)].reshape(-1)
         both = (first >= 0) & (second >= 0)
@@ -218,5 +224,5 @@ def lattice_graph(free, clear, spacing):
         starts += [first, second]
         ends += [second, first]
         costs += [cost, cost]
-    size = int(free.sum())
+    size = len(clear)
     return coo_matrix((np.concatenate(costs), (np.concatenate(starts), np.concatenate(ends))), (size, size)).tocsr()

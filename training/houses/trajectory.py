@@ -12,9 +12,9 @@ from itertools import islice
 
 import numpy as np
 
-from training.houses.path import make_path
 from training.houses.pictures import HousePictures
 from training.houses.plan import make_house
+from training.houses.walks import make_path
 
 _camera = None  # of this process; kept, because a graphics context takes longer to make than a trajectory
 
