@@ -32,6 +32,7 @@ SUB_COMMANDS = {
     "images": SubCommand(
         "training.data.images", "ImagesImport", "import_images", "a folder of images and a CSV of poses to shards"
     ),
+    "bag": SubCommand("training.data.bags", "BagImport", "import_bag", "a robot's ROS 1 bag to shards"),
 }
 
 
