@@ -50,7 +50,8 @@ class HouseCamera(threading.Thread):
         with self._asked:
             self._is_stopped = True
             self._asked.notify()
-        self.join(seconds)
+        if threading.current_thread() is not self:
+            self.join(seconds)
 
     def run(self) -> None:
         try:

@@ -36,6 +36,7 @@ from placenet_ros.node.running import run_node
 STEP = 20_000_000  # nanoseconds: odometry at 50 Hz
 PATIENCE = 500_000_000  # nanoseconds that are made up for where this process was not run; what is more is skipped
 POLL_SECONDS = 0.005  # between two looks at the clock
+REMARKS_SHOWN = 5  # of those about a file
 STOP_SECONDS = 0.5  # for the picture that is being drawn
 
 
@@ -48,6 +49,10 @@ class HouseRobotNode:
     def __init__(self, parameters: RobotParameters, failed: Callable[[Exception], None]):
         self._parameters = parameters
         place = open_place(parameters)
+        for remark in place.remarks[:REMARKS_SHOWN]:
+            rospy.logwarn(f"{place.name}: {remark}")
+        if len(place.remarks) > REMARKS_SHOWN:
+            rospy.logwarn(f"{place.name}: and {len(place.remarks) - REMARKS_SHOWN} more remarks like these")
         self._place = place
         self._robot = make_robot(parameters, place)
         camera = pinhole(parameters.image_width, parameters.image_height, parameters.field_of_view)

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Iterator, NamedTuple
+from pathlib import Path
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
@@ -20,12 +21,14 @@ class PlaceError(Exception):
 
 
 class RobotPlace(NamedTuple):
-    """name: for messages. floor: its z, metres. clearance: metres from x, y to the nearest obstacle.
-    paths: each begins where the one before ends, without end. pictures: opens `HousePictures` of so many pixels (width,
-    height) and radians across; raises PlaceError.
+    """name: for messages. remarks: what in its file could not be taken as it is, one line each.
+    floor: its z, metres. clearance: metres from x, y to the nearest obstacle, never more than the true ones.
+    paths: each begins where the one before ends, without end; raises PlaceError where there is no free space.
+    pictures: opens `HousePictures` of so many pixels (width, height) and radians across; raises PlaceError.
     """
 
     name: str
+    remarks: Sequence[str]
     floor: float
     clearance: Callable[[float, float], float]
     paths: Iterator[Any]
@@ -35,22 +38,21 @@ class RobotPlace(NamedTuple):
 def open_place(parameters: RobotParameters) -> RobotPlace:
     """The house or scene that the parameters name. Raises PlaceError."""
     import_training()
-    from training.houses.draws import Draws
-    from training.houses.path import clearance, obstacles, plan_walk
+    from training.configuration import UserError
+    from training.houses.free_space import blocking_height, walkable
 
-    name, house = read_place(parameters)
-    top = parameters.camera_height + 0.1
-    solid = obstacles(house, top)
-
-    def paths():
-        yield plan_walk(house, Draws(PATH_DRAWS, parameters.seed), 100, 0.5, 0.8, parameters.camera_height)
-
+    try:
+        name, place, remarks = read_place(parameters)
+    except UserError as error:
+        raise PlaceError(str(error)) from error
+    space, top = walkable(place), blocking_height(parameters.camera_height)
     return RobotPlace(
         name,
-        0.0,
-        lambda x, y: float(clearance(np.array([[x, y]]), solid)[0]),
-        paths(),
-        lambda *view: open_pictures(house, *view),
+        remarks,
+        space.floor_height,
+        lambda x, y: float(space.clearance(np.array([[x, y]]), top)[0]),
+        paths_through(name, place, parameters),
+        lambda *view: open_pictures(place, *view),
     )
 
 
@@ -67,11 +69,40 @@ def import_training() -> None:
         ) from error
 
 
-def read_place(parameters: RobotParameters) -> tuple[str, Any]:
-    """The house or scene, and its name. Raises PlaceError."""
+def read_place(parameters: RobotParameters) -> tuple[str, Any, Sequence[str]]:
+    """Its name, the house or scene, and remarks. Raises PlaceError, or training.configuration.UserError."""
     from training.houses.plan import make_house
 
-    return f"house {parameters.seed}", make_house(parameters.seed)
+    if parameters.plan:
+        from training.houses.house_file import read_house
+
+        return (parameters.plan, *read_house(whole_path("plan", parameters.plan), parameters.seed))
+    if parameters.scene:
+        from training.houses.scene_file import read_scene  # imports trimesh
+
+        path = whole_path("scene", parameters.scene)
+        scene = read_scene(path, parameters.scene_up, parameters.scene_scale)
+        return parameters.scene, scene, scene.remarks
+    return f"house {parameters.seed}", make_house(parameters.seed), ()
+
+
+def whole_path(name: str, path: str) -> Path:
+    """The path that a parameter gives. Raises PlaceError where it is relative: roslaunch starts nodes elsewhere."""
+    if not Path(path).is_absolute():
+        raise PlaceError(f"parameter ~{name} is '{path}': give its whole path, for instance {name}:=$PWD/{path}")
+    return Path(path)
+
+
+def paths_through(name: str, place: Any, parameters: RobotParameters) -> Iterator[Any]:
+    """See `RobotPlace`."""
+    from training.houses.draws import Draws
+    from training.houses.free_space import NoFreeSpace
+    from training.houses.waypoints import walk_legs
+
+    try:
+        yield from walk_legs(place, Draws(PATH_DRAWS, parameters.seed), parameters.camera_height)
+    except NoFreeSpace as error:
+        raise PlaceError(f"{name}: {error}") from error
 
 
 def open_pictures(place: Any, width: int, height: int, field_of_view: float) -> Any:

@@ -39,13 +39,27 @@ class Path:
 def plan_walk(place, draws, duration, speed, turn_rate, height):
     """A path that lasts at least `duration` at this speed (metres) and turn rate (radians per unit of time).
 
-    place: a `House` or anything `Walkable`. height: the camera's above the floor, metres. It visits the rooms in random
-    order, again and again, stops at one or two places in each, and sometimes looks round. Raises NoFreeSpace (a
+    The first of `walk_legs` together; see there for the rest.
+    """
+    legs, lasted = [], 0.0
+    for leg in walk_legs(place, draws, height):
+        legs.append(leg.knots)
+        lasted += leg.times(speed, turn_rate)[-1]
+        if lasted >= duration:
+            return Path(np.concatenate(legs))
+    raise AssertionError("unreachable: rooms are visited without end")
+
+
+def walk_legs(place, draws, height):
+    """Paths without end, each from where the one before ended to the next place.
+
+    place: a `House` or anything `Walkable`. height: the camera's above the floor, metres. They visit the rooms in
+    random order, again and again, stop at one or two places in each, and sometimes look round. Raises NoFreeSpace (a
     ValueError) where a robot has no room to move.
     """
     space = FreeSpace(walkable(place), blocking_height(height))
     candidates = spots_of_rooms(space)
-    legs, lasted, here = [], 0.0, None
+    here = None
     for room in room_order(list(candidates), draws):
         for _ in range(draws.count(1, 2)):
             spot = draw_spot(draws, space, candidates[room])
@@ -59,12 +73,8 @@ def plan_walk(place, draws, duration, speed, turn_rate, height):
             leg = drive(space.smoothed(points), heading)
             if draws.chance(0.2):
                 leg = look_round(draws, leg)
-            legs.append(leg)
-            lasted += Path(leg).times(speed, turn_rate)[-1]
             here, heading = spot, leg[-1, 2]
-            if lasted >= duration:
-                return Path(np.concatenate(legs))
-    raise AssertionError("unreachable: rooms are visited without end")
+            yield Path(leg)
 
 
 def spots_of_rooms(space):
