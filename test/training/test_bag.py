@@ -138,9 +138,10 @@ def test_depth_carried_to_another_camera_by_the_transforms_agrees_with_what_that
         u = np.round(carried[:, 0] / carried[:, 2] * 200 + 159.5).astype(int)
         v = np.round(carried[:, 1] / carried[:, 2] * 200 + 119.5).astype(int)
         seen = (u >= 0) & (u < 320) & (v >= 0) & (v < 240)
-        error = np.abs(depths[1][v[seen], u[seen]] - carried[seen, 2])
-        assert seen.sum() > 1000
-        assert np.mean(error < 0.03) > 0.97, (first, second)
+        behind = carried[seen, 2] - depths[1][v[seen], u[seen]]
+        hidden = behind > 0.03  # by furniture that is nearer to the other camera
+        assert seen.sum() > 1000 and hidden.mean() < 0.1
+        assert np.mean(np.abs(behind[~hidden]) < 0.03) > 0.97, (first, second)
 
 
 def test_the_robot_starts_at_the_origin_and_its_odometry_agrees_with_its_transforms(messages):
