@@ -1,4 +1,4 @@
-"""The triangles of a house: what `plan` describes as rooms and parts, as arrays for the graphics card.
+"""The triangles of a house: what `house` describes as rooms and parts, as arrays for the graphics card.
 
 Triangles come in chunks (a piece, a wall, a floor with its ceiling), so that a camera draws only those that it can see.
 Faces look inwards on walls, outwards on furniture, and are wound counter-clockwise seen from their front.
@@ -7,22 +7,31 @@ Faces look inwards on walls, outwards on furniture, and are wound counter-clockw
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from training.houses.classes import CLASS_IDS
 from training.houses.house import OPPOSITE, SIDES
+from training.houses.lighting import MAP_WIDTH, HouseLight, packed, patch_sizes
 from training.houses.patterns import PATTERNS
 from training.houses.plan import HALF_WALL
 
+# uv: where on the pattern's tile. light: a texel of the light map, light_within: the first and last texel
+# (x, y, x, y) of what the face shows of it. The three colours are encoded sRGB.
 VERTEX = np.dtype(
-    [("position", "<f4", 3), ("uv", "<f4", 2), ("normal_and_class", "i1", 4), ("material_and_room", "<u2", 2)]
+    [
+        ("position", "<f4", 3),
+        ("uv", "<f4", 2),
+        ("light", "<u2", 2),
+        ("light_within", "<u2", 4),
+        ("first_and_pattern", "u1", 4),
+        ("second_and_class", "u1", 4),
+        ("third", "u1", 4),
+    ]
 )
 CYLINDER_SIDES, BALL_SIDES, BALL_RINGS = 12, 10, 6
 FRONT_ONLY = ("fronts", "drawers")  # patterns that only the face to the room shows; the others are plain
 PLAIN_SPOT = (0.25, 0.25)  # where those patterns are plain
 SKIRTING_HEIGHT, SKIRTING_DEPTH = 0.08, 0.012
 FRAME_WIDTH, FRAME_DEPTH = 0.07, 0.018
-SHADOW_PIXEL = 0.05  # metres
 
 # The corners of a box's six faces, as indices into (low, high) for each axis, and the axes that u and v run along.
 FACES = {
@@ -41,16 +50,24 @@ FACE_AXES = np.array([(u_axis, v_axis) for _, u_axis, v_axis, _ in FACES.values(
 FACE_NORMALS = np.array([normal for _, _, _, normal in FACES.values()])
 QUAD = np.array([0, 1, 2, 0, 2, 3])
 QUAD_UV = np.array([(0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+QUAD_TEXELS = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])  # the corners of a face's patch of light
 
 
 @dataclass(frozen=True)
 class Solid:
-    """A curved solid within -1..1: corners (n, 3), normals (n, 3) in -127..127, uv (n, 2), triangles (3 m)."""
+    """A curved solid within -1..1: corners (n, 3), uv (n, 2), triangles (3 m).
+
+    Its patch of light has lit_points and lit_normals (rows, columns, 3). Corners have texels (n, 2) of it; the faces
+    that they belong to lie between its rows (n, 2), the first and the last.
+    """
 
     corners: np.ndarray
-    normals: np.ndarray
     uv: np.ndarray
     indices: np.ndarray
+    lit_points: np.ndarray
+    lit_normals: np.ndarray
+    texels: np.ndarray
+    rows: np.ndarray
 
 
 def unit_cylinder():
@@ -60,7 +77,6 @@ def unit_cylinder():
     around = np.stack([np.cos(angle), np.sin(angle), np.zeros(n + 1)], axis=1)
     up = np.array([0.0, 0.0, 1.0])
     corners = np.concatenate([around - up, around + up, around[:-1] + up, around[:-1] - up])
-    normals = np.concatenate([around, around, np.tile(up, (n, 1)), np.tile(-up, (n, 1))])
     wrapped = np.stack([angle / 2, np.zeros(n + 1)], axis=1)
     flat = around[:-1, :2] / 2
     uv = np.concatenate([wrapped, wrapped - (0.0, 1.0), flat, flat])
@@ -68,7 +84,19 @@ def unit_cylinder():
     sides = np.stack([low, low + 1, low + n + 2, low, low + n + 2, low + n + 1], axis=1)
     fan = np.stack([np.zeros(n - 2, int), low[1:-1], low[2:]], axis=1)
     triangles = [sides.reshape(-1), fan.reshape(-1) + 2 * n + 2, fan[:, ::-1].reshape(-1) + 3 * n + 2]
-    return Solid(corners, np.round(normals * 127), uv, np.concatenate(triangles))
+    lid = np.tile(up, (n + 1, 1))
+    column = np.arange(n + 1)
+    texels = np.concatenate(
+        [
+            np.stack([column[: n + 1 - flat], np.full(n + 1 - flat, row)], axis=1)
+            for row, flat in enumerate((0, 0, 1, 1))
+        ]
+    )
+    lit_points = np.stack([around - up, around + up, lid, -lid])
+    rows = np.array([(0, 1), (0, 1), (2, 2), (3, 3)])[texels[:, 1]]
+    return Solid(
+        corners, uv, np.concatenate(triangles), lit_points, np.stack([around, around, lid, -lid]), texels, rows
+    )
 
 
 def unit_ball():
@@ -80,7 +108,10 @@ def unit_ball():
     row = BALL_SIDES + 1
     start = (np.arange(BALL_RINGS)[:, None] * row + np.arange(BALL_SIDES)[None, :]).reshape(-1)
     triangles = np.stack([start, start + 1, start + row + 1, start, start + row + 1, start + row], axis=1)
-    return Solid(corners, np.round(corners * 127), np.stack([lon / 2, -lat / 2], axis=1), triangles.reshape(-1))
+    grid = corners.reshape(BALL_RINGS + 1, row, 3)
+    texels = np.stack([np.arange(len(corners)) % row, np.arange(len(corners)) // row], axis=1)
+    rows = np.tile((0, BALL_RINGS), (len(corners), 1))
+    return Solid(corners, np.stack([lon / 2, -lat / 2], axis=1), triangles.reshape(-1), grid, grid, texels, rows)
 
 
 CYLINDER, BALL = unit_cylinder(), unit_ball()
@@ -95,10 +126,7 @@ class Mesh:
     chunk_ranges: int (chunks, 2), each one's first index and number of indices.
     chunk_rooms: int (chunks), the index of the room that each is seen with.
     chunk_areas: float (chunks, 4), the rectangle of the floor plan that holds each: x0, y0, x1, y1 in metres.
-    material_table: float32 (materials, 3, 4), the linear RGB of each colour, then pattern, emission and 0.
-    room_table: float32 (rooms, 4, 4), rows lamp position, lamp colour, low corner, high corner, each with a 4th number
-    (daylight in the first row).
-    floor_light: uint8 (rows, columns, 2) over the house's bounds, shadow under furniture and daylight from windows.
+    light_map: uint8 (rows, MAP_WIDTH, 3), the light on every face, see `lighting`.
     """
 
     vertices: np.ndarray
@@ -106,9 +134,7 @@ class Mesh:
     chunk_ranges: np.ndarray
     chunk_rooms: np.ndarray
     chunk_areas: np.ndarray
-    material_table: np.ndarray
-    room_table: np.ndarray
-    floor_light: np.ndarray
+    light_map: np.ndarray
 
 
 class MeshBuilder:
@@ -117,10 +143,13 @@ class MeshBuilder:
     def __init__(self, house):
         self.house = house
         self.faces, self.face_chunks = [], []
-        self.solids, self.solid_chunks = [], []
+        self.solids, self.solid_chunks = [], []  # (solid, its corners, its part)
         self.chunk_rooms = []
         self.scales = np.array([material.scale for material in house.materials])
         self.grained = np.array([material.pattern == "grain" for material in house.materials])
+        self.emission = np.array([material.emission for material in house.materials], np.float32)
+        self.colours = np.array([material.colours for material in house.materials]) * 255 + 0.5
+        self.patterns = np.array([PATTERNS.index(material.pattern) for material in house.materials])
         self.front_only = [material.pattern in FRONT_ONLY for material in house.materials]
 
     def face(self, side, low, high, material, class_id, plain=False):
@@ -141,34 +170,47 @@ class MeshBuilder:
 
     def finished(self):
         """The mesh of everything added."""
-        quads = self.quads(np.array(self.faces)).reshape(-1)
-        starts = len(quads) + np.cumsum([0] + [len(vertices) for vertices, _ in self.solids])
-        vertices = np.concatenate([quads, *(vertices for vertices, _ in self.solids)])
-        quad_indices = (np.arange(len(self.faces))[:, None] * 4 + QUAD).reshape(-1)
-        solid_indices = [indices + start for (_, indices), start in zip(self.solids, starts, strict=False)]
-        indices = np.concatenate([quad_indices, *solid_indices])
-        sizes = [len(indices) for _, indices in self.solids]
-        chunks = np.concatenate([np.repeat(self.face_chunks, 6), np.repeat(np.array(self.solid_chunks, int), sizes)])
-        order = np.argsort(chunks, kind="stable")
-        counts = np.bincount(chunks, minlength=len(self.chunk_rooms))
-        ranges = np.stack([np.cumsum(counts) - counts, counts], axis=1)
-        indices, rooms = indices[order], np.array(self.chunk_rooms)
-        vertices["material_and_room"][indices, 1] = rooms[chunks[order]]
-        corners = vertices["position"][indices, :2]
-        low, high = (extreme.reduceat(corners, ranges[:, 0]) for extreme in (np.minimum, np.maximum))
+        rows = np.array(self.faces)
+        quads, quad_sizes = self.quads(rows)
+        solids = [self.solid_vertices(*solid) for solid in self.solids]
+        solid_sizes = [solid.lit_points.shape[1::-1] for solid, _, _ in self.solids]
+        corners, height = packed(np.concatenate([quad_sizes, np.array(solid_sizes, int).reshape(-1, 2)]))
+        first, last = corners[: len(quads)], corners[: len(quads)] + quad_sizes - 1
+        quads["light"] = np.where(QUAD_TEXELS, last[:, None], first[:, None])
+        quads["light_within"] = np.concatenate([first, last], axis=1)[:, None]
+        for vertices, corner in zip(solids, corners[len(quads) :], strict=True):
+            vertices["light"] += corner.astype("<u2")
+            vertices["light_within"] += np.tile(corner, 2).astype("<u2")
+        rooms = np.array(self.chunk_rooms)
+        indices, ranges = self.indices_by_chunk(solids)
+        vertices = np.concatenate([quads.reshape(-1), *solids])
+        floor_corners = vertices["position"][indices, :2]
+        low, high = (extreme.reduceat(floor_corners, ranges[:, 0]) for extreme in (np.minimum, np.maximum))
         return Mesh(
             vertices=vertices,
             indices=indices.astype("<u4"),
             chunk_ranges=ranges,
             chunk_rooms=rooms,
             chunk_areas=np.concatenate([low, high], axis=1).astype(float),
-            material_table=material_table(self.house),
-            room_table=room_table(self.house),
-            floor_light=floor_light(self.house),
+            light_map=self.light_map(rows, quads, quad_sizes, corners, height),
         )
 
+    def indices_by_chunk(self, solids):
+        """The indices of all triangles in the order of their chunks, and each chunk's first and number (chunks, 2)."""
+        starts = 4 * len(self.faces) + np.cumsum([0] + [len(vertices) for vertices in solids])
+        quad_indices = (np.arange(len(self.faces))[:, None] * 4 + QUAD).reshape(-1)
+        solid_indices = [solid.indices + start for (solid, _, _), start in zip(self.solids, starts, strict=False)]
+        sizes = [len(indices) for indices in solid_indices]
+        chunks = np.concatenate([np.repeat(self.face_chunks, 6), np.repeat(np.array(self.solid_chunks, int), sizes)])
+        counts = np.bincount(chunks, minlength=len(self.chunk_rooms))
+        order = np.argsort(chunks, kind="stable")
+        return np.concatenate([quad_indices, *solid_indices])[order], np.stack([np.cumsum(counts) - counts, counts], 1)
+
     def quads(self, rows):
-        """VERTEX array (faces, 4) for rows of side, low (3), high (3), material, class, plain."""
+        """VERTEX array (faces, 4), without light, for rows of side, low (3), high (3), material, class, plain.
+
+        Also the sizes of their patches of light, (faces, 2) texels.
+        """
         side, material = rows[:, 0].astype(int), rows[:, 7].astype(int)
         ends = rows[:, 1:7].reshape(-1, 1, 2, 3)
         vertices = np.zeros((len(rows), 4), VERTEX)
@@ -176,10 +218,44 @@ class MeshBuilder:
         positions = np.where(corners == 1, ends[:, :, 1], ends[:, :, 0])
         vertices["position"] = positions
         vertices["uv"] = self.uv(positions, side, material, rows[:, 9] != 0)
-        vertices["normal_and_class"][..., :3] = FACE_NORMALS[side][:, None] * 127
-        vertices["normal_and_class"][..., 3] = rows[:, 8, None]
-        vertices["material_and_room"][..., 0] = material[:, None]
-        return vertices
+        self.paint(vertices, material[:, None], rows[:, 8, None])
+        along, up = positions[:, 1] - positions[:, 0], positions[:, 3] - positions[:, 0]
+        return vertices, patch_sizes(np.stack([np.abs(along).max(axis=1), np.abs(up).max(axis=1)], axis=1))
+
+    def paint(self, vertices, material, class_id):
+        """Write colours, pattern and class into vertices."""
+        vertices["first_and_pattern"][..., :3] = self.colours[material, 0]
+        vertices["first_and_pattern"][..., 3] = self.patterns[material]
+        vertices["second_and_class"][..., :3] = self.colours[material, 1]
+        vertices["second_and_class"][..., 3] = class_id
+        vertices["third"][..., :3] = self.colours[material, 2]
+
+    def light_map(self, rows, quads, quad_sizes, corners, height):
+        """The light map: patches of these sizes (f, 2) at these corners for quads, and those of the solids."""
+        face, texels = patch_texels(quad_sizes)
+        along = (texels + 0.5 * (quad_sizes == 1)[face]) / np.maximum(quad_sizes - 1, 1)[face]
+        along = along.astype(np.float32)[..., None]
+        origin, right, _, top = np.moveaxis(quads["position"], 1, 0)
+        side, material = rows[:, 0].astype(int), rows[:, 7].astype(int)
+        points = [origin[face] + along[:, 0] * (right - origin)[face] + along[:, 1] * (top - origin)[face]]
+        normals, places = [FACE_NORMALS.astype(np.float32)[side][face]], [corners[face] + texels]
+        rooms, emission = [self.face_rooms()[face]], [self.emission[material][face]]
+        for (solid, _, part), chunk, corner in zip(self.solids, self.solid_chunks, corners[len(quads) :], strict=True):
+            lit = solid.lit_points.reshape(-1, 3)
+            low, high = np.array(part.low), np.array(part.high)
+            points.append(((low + high) / 2 + lit * (high - low) / 2).astype(np.float32))
+            normals.append(solid.lit_normals.reshape(-1, 3).astype(np.float32))
+            rooms.append(np.full(len(lit), self.chunk_rooms[chunk]))
+            emission.append(np.full(len(lit), self.emission[part.material]))
+            places.append(corner + np.indices(solid.lit_points.shape[1::-1]).T.reshape(-1, 2))
+        points, normals, rooms, emission, places = map(np.concatenate, (points, normals, rooms, emission, places))
+        picture = np.zeros((height, MAP_WIDTH, 3), np.uint8)
+        picture[places[:, 1], places[:, 0]] = HouseLight(self.house).texels(points, normals, rooms, emission)
+        return picture
+
+    def face_rooms(self):
+        """The room of each face, (faces,)."""
+        return np.array(self.chunk_rooms)[self.face_chunks]
 
     def uv(self, positions, side, material, plain):
         """Where on the pattern's tile the corners (faces, 4, 3) lie: (faces, 4, 2)."""
@@ -191,28 +267,33 @@ class MeshBuilder:
         uv = np.where(scale[:, None, None] > 0, uv / np.maximum(scale, 0.01)[:, None, None], QUAD_UV)
         return np.where(plain[:, None, None], PLAIN_SPOT, uv)
 
-    def solid(self, part, positions, normals, uv, indices):
-        """Add a curved part: corners (n, 3) of a unit solid in -1..1, put into the part's box."""
-        low, high = np.array(part.low), np.array(part.high)
-        vertices = np.zeros(len(positions), VERTEX)
-        vertices["position"] = (low + high) / 2 + positions * (high - low) / 2
-        vertices["uv"] = uv * (high - low)[[0, 2]] / (self.scales[part.material] or 1.0)
-        vertices["normal_and_class"][:, :3] = normals
-        vertices["normal_and_class"][:, 3] = part.class_id
-        vertices["material_and_room"][:, 0] = part.material
-        self.solids.append((vertices, indices))
+    def solid(self, solid, corners, part):
+        """Add a curved part: a unit solid with these corners (n, 3), put into the part's box."""
+        self.solids.append((solid, corners, part))
         self.solid_chunks.append(len(self.chunk_rooms) - 1)
+
+    def solid_vertices(self, solid, corners, part):
+        """VERTEX array of a curved part; its light are texels of its own patch."""
+        low, high = np.array(part.low), np.array(part.high)
+        vertices = np.zeros(len(corners), VERTEX)
+        vertices["position"] = (low + high) / 2 + corners * (high - low) / 2
+        vertices["uv"] = solid.uv * (high - low)[[0, 2]] / (self.scales[part.material] or 1.0)
+        vertices["light"] = solid.texels
+        vertices["light_within"][:, 1::2] = solid.rows
+        vertices["light_within"][:, 2] = solid.texels[:, 0].max()
+        self.paint(vertices, part.material, part.class_id)
+        return vertices
 
     def cylinder(self, part):
         """An upright cylinder or cone with its lid and underside."""
         corners = CYLINDER.corners.copy()
         widest = max(1.0, part.taper)
         corners[:, :2] *= np.where(corners[:, 2:] > 0, part.taper, 1.0) / widest
-        self.solid(part, corners, CYLINDER.normals, CYLINDER.uv, CYLINDER.indices)
+        self.solid(CYLINDER, corners, part)
 
     def ball(self, part):
         """An ellipsoid."""
-        self.solid(part, BALL.corners, BALL.normals, BALL.uv, BALL.indices)
+        self.solid(BALL, BALL.corners, part)
 
     def piece(self, piece):
         """All parts of a piece."""
@@ -332,57 +413,10 @@ def build_mesh(house):
     return builder.finished()
 
 
-def material_table(house):
-    """The materials as numbers, see `Mesh`."""
-    table = np.zeros((len(house.materials), 3, 4), "<f4")
-    for row, material in zip(table, house.materials, strict=True):
-        row[:, :3] = np.array(material.colours) ** 2.2  # sRGB to linear, near enough
-        row[0, 3] = PATTERNS.index(material.pattern)
-        row[1, 3] = material.emission
-    return table
-
-
-def room_table(house):
-    """The rooms' lights and corners as numbers, see `Mesh`."""
-    table = np.zeros((len(house.rooms), 4, 4), "<f4")
-    for row, room in zip(table, house.rooms, strict=True):
-        row[0, :3], row[1, :3] = room.light.position, room.light.colour
-        row[0, 3] = room.daylight
-        row[2, :3], row[3, :3] = (room.inner.x0, room.inner.y0, 0.0), (room.inner.x1, room.inner.y1, room.ceiling)
-    return table
-
-
-def floor_light(house):
-    """How much of the floor's light furniture takes away and how much windows give, see `Mesh`."""
-    bounds = house.bounds
-    rows, columns = int(np.ceil(bounds.depth / SHADOW_PIXEL)), int(np.ceil(bounds.width / SHADOW_PIXEL))
-    shadow, daylight = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
-    for piece in house.pieces:
-        if piece.bottom < 0.3 and piece.top > 0.1:
-            for part in piece.parts:
-                if part.low[2] < 0.9:
-                    area = pixels_of(part.low[0], part.low[1], part.high[0], part.high[1])
-                    shadow[area] = np.maximum(shadow[area], np.exp(-1.5 * part.low[2]))
-    for index, room in enumerate(house.rooms):
-        area = pixels_of(room.inner.x0, room.inner.y0, room.inner.x1, room.inner.y1)
-        y, x = np.mgrid[area]
-        for opening in house.openings:
-            if opening.kind == "window" and index in opening.rooms:
-                daylight[area] += window_light(opening, (x + 0.5) * SHADOW_PIXEL, (y + 0.5) * SHADOW_PIXEL)
-    shadow = ndimage.gaussian_filter(shadow, 0.12 / SHADOW_PIXEL)
-    return (np.stack([shadow, daylight], axis=2).clip(0.0, 1.0) * 255).astype(np.uint8)
-
-
-def pixels_of(x0, y0, x1, y1):
-    """The slice of the floor's pixels within a rectangle."""
-    low = slice(max(0, int(y0 / SHADOW_PIXEL)), int(y1 / SHADOW_PIXEL) + 1)
-    return low, slice(max(0, int(x0 / SHADOW_PIXEL)), int(x1 / SHADOW_PIXEL) + 1)
-
-
-def window_light(window, x, y):
-    """Daylight that falls through a window on points of its room: less farther in and farther to the side."""
-    along, into = (y, np.abs(x - window.at)) if window.axis == "x" else (x, np.abs(y - window.at))
-    half = (window.end - window.start) / 2
-    aside = np.abs(along - (window.start + window.end) / 2)
-    size = half * (window.top - window.bottom)
-    return min(1.0, 0.5 + 0.5 * size) * np.exp(-into / 2.0) * np.exp(-((aside / (half + 0.3 + 0.6 * into)) ** 2))
+def patch_texels(sizes):
+    """The texels of patches of these sizes (n, 2): which patch each is in (t,), and where in it (t, 2)."""
+    counts = sizes.prod(axis=1)
+    patch = np.repeat(np.arange(len(sizes)), counts)
+    number = np.arange(len(patch)) - np.repeat(np.cumsum(counts) - counts, counts)
+    width = sizes[patch, 0]
+    return patch, np.stack([number % width, number // width], axis=1)
