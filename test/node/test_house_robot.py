@@ -2,11 +2,14 @@
 
 import dataclasses
 import itertools
+import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 import yaml
 
 from placenet_ros.node.house_robot import (
@@ -21,8 +24,10 @@ from placenet_ros.node.house_robot import (
     WheelOdometry,
     camera_pose,
 )
+from placenet_ros.node.house_robot_node import make_robot
 from placenet_ros.node.house_robot_outputs import camera_mount, pinhole
 from placenet_ros.node.house_robot_parameters import RobotParameters
+from placenet_ros.node.house_robot_place import PlaceError, open_place
 from placenet_ros.node.parameters import ParameterError
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "house_robot.yaml"
@@ -216,6 +221,87 @@ def test_odometry_of_a_robot_that_stands_does_not_drift():
 def test_odometry_errors_are_the_same_for_a_seed():
     (_, one), (_, same), (_, other) = wandering(0.05, 1), wandering(0.05, 1), wandering(0.05, 2)
     assert one[-1].motion == same[-1].motion != other[-1].motion
+
+
+# ---- Places
+
+
+def house_file(folder, size):
+    """Two rooms of a size (metres) side by side with a table in one, as House-Traveler takes it: y up, y-z swapped."""
+    rooms = [
+        {"type": "Room", "roomTypes": [name], "bbox": {"min": [x, 0, 0], "max": [x + size, 2.6, size]}}
+        for name, x in (("Kitchen", 0.0), ("Bedroom", size + 0.1))
+    ]
+    table = {"type": "Object", "label": "table", "bbox": {"min": [1, 0, 1], "max": [2, 0.7, 2]}}
+    path = folder / "house.json"
+    path.write_text(json.dumps([*rooms, table]))
+    return path
+
+
+def scene_file(folder, size):
+    """A room of a size (metres) on a floor 3 m up, with a pillar in it."""
+    slabs = {(size, size, 0.1): (0, 0, -0.05), (0.4, 0.4, 2.5): (0, 0, 1.25)}
+    for side in (-1, 1):
+        slabs[(0.1, size, 2.5 + side / 100)] = (side * size / 2, 0, 1.25)
+        slabs[(size, 0.1, 2.5 + side / 100)] = (0, side * size / 2, 1.25)
+    boxes = [trimesh.creation.box(extents).apply_translation(at) for extents, at in slabs.items()]
+    path = folder / "scene.ply"
+    trimesh.util.concatenate(boxes).apply_translation((0, 0, 3.0)).export(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["seed", "plan", "scene"])
+def test_robot_drives_about_in_houses_of_seeds_and_in_files_and_hits_nothing(tmp_path, kind):
+    values = {"plan": str(house_file(tmp_path, 4.0)), "scene": str(scene_file(tmp_path, 4.0)), "seed": 3}
+    parameters = RobotParameters.from_dictionary({kind: values[kind], "scene_up": "z"})
+    place = open_place(parameters)
+    driven = make_robot(parameters, place)
+    motions = []
+    for _ in range(3000):
+        driven.advance(STEP)
+        motions.append(driven.motion)
+    assert min(place.clearance(motion.x, motion.y) for motion in motions[::5]) >= ROBOT_RADIUS
+    assert np.ptp([motion[:2] for motion in motions], axis=0).min() > 1.0
+    assert max(math.dist(a[:2], b[:2]) for a, b in zip(motions, motions[1:])) < 0.5 * STEP + 1e-9
+    assert place.floor == pytest.approx(3.0 if kind == "scene" else 0.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "values, complaint",
+    [
+        ({"plan": "house.json"}, r"~plan is 'house.json': give its whole path, for instance plan:=\$PWD/house.json"),
+        ({"plan": "/nowhere.json"}, "/nowhere.json: cannot be read: No such file"),
+        ({"scene": "/nowhere.glb"}, "/nowhere.glb"),
+    ],
+)
+def test_place_that_cannot_be_had_is_an_error_that_names_the_file(values, complaint):
+    with pytest.raises(PlaceError, match=complaint):
+        open_place(RobotParameters(**values))
+
+
+@pytest.mark.parametrize("kind, write", [("plan", house_file), ("scene", scene_file)])
+def test_place_too_narrow_for_a_robot_is_an_error_that_says_so(tmp_path, kind, write):
+    parameters = RobotParameters.from_dictionary({kind: str(write(tmp_path, 0.9)), "scene_up": "z"})
+    with pytest.raises(PlaceError, match="no (free|walkable) space"):
+        make_robot(parameters, open_place(parameters))
+
+
+def test_place_too_low_for_the_camera_is_an_error_that_says_so(tmp_path):
+    path = house_file(tmp_path, 2.0)
+    nodes = json.loads(path.read_text())
+    low = [{"type": "Object", "bbox": {"min": [x, 1.0, 0.0], "max": [x + 2.0, 1.5, 2.0]}} for x in (0.0, 2.1)]
+    path.write_text(json.dumps(nodes[:2] + low))
+    make_robot(RobotParameters(), open_place(RobotParameters(plan=str(path), camera_height=0.5)))
+    with pytest.raises(PlaceError, match="house.json: no free space"):
+        make_robot(RobotParameters(), open_place(RobotParameters(plan=str(path), camera_height=1.2)))
+
+
+def test_missing_houses_are_an_error_that_says_what_to_source(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("training")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "training", None)
+    with pytest.raises(PlaceError, match="`source env.sh`"):
+        open_place(RobotParameters())
 
 
 # ---- Camera
