@@ -154,13 +154,12 @@ def furnish_kitchen(plan, workshop):
 
 def hang_above_counter(plan, workshop, run, side, along, wide):
     """Tiles, cupboards and the stove's hood above the units of a counter, where no window is."""
-    windows = [plan.zone_before(window, 0.4, 0.0) for window in plan.windows]
     stove = next(part_footprint(part) for part in run.parts if part.class_id == CLASS_IDS["stove"])
     with_cupboards, tiles = plan.draws.chance(0.85), workshop.backsplash()
     for unit in range(round(wide / UNIT)):
         start = round(along + unit * UNIT, 3)
         counter = plan.rectangle(side, start, UNIT, 0.0, depth_from(run.footprint, side))
-        if any(counter.overlaps(window) for window in windows):
+        if any(counter.overlaps(zone) for zone in plan.window_zones):
             continue
         if counter.grown(-0.05).overlaps(stove):
             plan.add("stove", workshop.hood(tiles), side, start)

@@ -15,10 +15,12 @@ GRID = 0.05  # metres, of the test for that
 BLOCKING = (0.15, 1.7)  # metres above the floor: what stands there blocks a robot and its camera
 LEAF_WIDTH = 1.0  # metres: wider openings have no leaf
 DOOR_ZONE = 0.8  # metres in front of a door that stay free
+WINDOW_ZONE = 0.4  # metres in front of a window where nothing stands that is higher than its sill
 INSIDE = 0.5  # metres from a door to where a robot stands that came in
 TRIES = 30  # places tried before a piece is left out
 SEATING_DISTANCE = (1.7, 2.6)  # metres from a sofa to the television before it
 BEHIND_SOFA = 0.9  # metres that stay free behind a sofa which stands in the room
+SIDE_BY_SIDE = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)  # cells of the grid that are one area
 
 
 class RoomPlan:
@@ -30,6 +32,7 @@ class RoomPlan:
         self.free = self.empty_floor()
         self.doors = [opening for opening in openings if opening.kind == "door"]
         self.windows = [opening for opening in openings if opening.kind == "window"]
+        self.window_zones = [self.zone_before(window, WINDOW_ZONE, 0.0) for window in self.windows]
         self.door_zones = [self.zone_before(door, DOOR_ZONE, 0.1) for door in self.doors]
 
     def zone_before(self, opening, depth, margin):
@@ -88,13 +91,14 @@ class RoomPlan:
         """Whether a piece with this footprint and height has its place there."""
         if not self.inner.contains(footprint):
             return False
+        around = footprint.grown(gap)
         for piece in self.pieces:
-            if bottom < piece.top and top > piece.bottom and footprint.grown(gap).overlaps(piece.footprint):
+            if bottom < piece.top and top > piece.bottom and around.overlaps(piece.footprint):
                 return False
         if top > 0.05 and any(footprint.overlaps(zone) for zone in self.door_zones):
             return False
-        for window in self.windows:
-            if top > window.bottom + 0.1 and footprint.overlaps(self.zone_before(window, 0.4, 0.0)):
+        for window, zone in zip(self.windows, self.window_zones, strict=True):
+            if top > window.bottom + 0.1 and footprint.overlaps(zone):
                 return False
         return bottom >= BLOCKING[1] or top <= BLOCKING[0] or self.walkable_with(footprint)
 
@@ -116,7 +120,7 @@ class RoomPlan:
         """Whether a robot still gets from door to door, and to most of the free floor, with something more there."""
         free = self.free.copy()
         self.block(free, footprint)
-        areas, count = ndimage.label(free)
+        areas, count = ndimage.label(free, SIDE_BY_SIDE)
         if count == 0:
             return False
         reached = [areas[self.cell_before(door, *free.shape)] for door in self.doors]
