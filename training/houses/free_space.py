@@ -186,7 +186,9 @@ class FreeSpace:
     def way(self, start, end):
         """Points (k, 2) from spot to spot, 10 to 14 cm apart; None if there is no way."""
         before = self.ways_from(start)[1]
-        return self.spots[backwards(before, start, end)[::-1]] if before[end] >= 0 else None
+        if before[end] < 0 and end != start:
+            return None
+        return self.spots[backwards(before, start, end)[::-1]]
 
     def smoothed(self, points):
         """The points, moved towards the middle of their neighbours as long as they stay clear of everything."""

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 
 from training.houses.free_space import COMFORTABLE_CLEARANCE
 
-STEERING_LIMIT = 50.0  # degrees, of the front wheel: turns of 0.84 wheelbases radius, tighter than any way planned
+STEERING_LIMIT = 49.0  # degrees, of the front wheel: turns of 0.87 wheelbases radius, tighter than any way planned
 STEP = 0.2  # metres from frame to frame
 SUBSTEPS = 4  # of the vehicle's motion in a step
 SPACING = STEP / SUBSTEPS  # metres between the points of the line that it follows
@@ -53,6 +53,11 @@ class DrivableWays:
 
         # from which nodes the vehicle comes to a lasting one, as out of a blind alley
         self.leaving = np.isfinite(dijkstra(self.graph.T.tocsr(), indices=np.flatnonzero(self.lasting), min_only=True))
+
+    @property
+    def leaving_spots(self):
+        """Which spots (n,) have a node from which the vehicle comes to a lasting one."""
+        return self.leaving.reshape(-1, HEADINGS).any(axis=1)
 
     def nodes_of(self, spot, among):
         """The nodes of a spot that are among some, (nodes,) bool."""

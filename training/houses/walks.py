@@ -28,6 +28,7 @@ CHECKS_PER_STEP = 8  # points at which the straight line between two poses is he
 CHECKED_CLEARANCE = ROBOT_RADIUS + STEP / CHECKS_PER_STEP / 2 + 0.001  # metres: between those points it can be less
 # A line is driven with less and less smoothing until the drive keeps clear: (share of the noise, length in metres)
 WAYS_TO_DRIVE = ((1.0, SMOOTHING_LENGTH), (0.0, SMOOTHING_LENGTH), (0.0, 0.6 * SMOOTHING_LENGTH))
+KEPT_FOLLOWERS = 8  # for so many different free spaces of a place, each some megabytes
 FRAMES_OF_A_VISIT = 3  # in a room, that make it visited
 WALK_DRAWS = 3
 
@@ -70,8 +71,8 @@ def make_walks(place, seed, count, config):
 
     place: a `House` or anything `Walkable`. Metres and radians, yaw within -pi..pi. Each House-Traveler walk starts in
     a room that no walk before it has visited, and goes on to others; when all are visited it begins again, with other
-    noise and order, and by the left hand, too. From frame to frame the yaw changes by 46 degrees at most (in a place
-    too narrow for that, see `Traveler.follower`, by 92), and by 15 where the robot turns round; looking around adds 8.
+    noise and order, and by the left hand, too. From frame to frame the yaw changes by 44 degrees at most (in a place
+    too narrow for that by 88), and by 15 where the robot turns round; looking around adds 8.
 
     Raises NoFreeSpace (a ValueError) where a robot has no room to walk.
     """
@@ -130,13 +131,19 @@ class Traveler:
         rank = self.visited * len(self.visited) + position_in(order, len(self.visited))
         line = follower.line(start, rank, SPARE_LENGTH * STEPS_OUT * STEP, left_hand)
         out = self.driven(follower, evenly_spaced(line), draws)
+        self.visited[start] = True
         self.remember(follower.space.grid, out)
         return there_and_back(out)[:frames]
 
     def follower(self, top):
-        """What follows walls in the free space below this height; kept for the walks to come."""
+        """What follows walls in the free space below this height: with wide turns, or tight ones.
+
+        Kept for the walks to come whose cameras meet the same things.
+        """
         blocked = self.place.grid(top).blocked.tobytes()
         if blocked not in self.followers:
+            if len(self.followers) == KEPT_FOLLOWERS:
+                del self.followers[next(iter(self.followers))]
             self.followers[blocked] = find_follower(self.place, top)
         return self.followers[blocked]
 

@@ -61,10 +61,9 @@ class WallFollower:
     def _find_poles(self):
         """{room: the spot with most air around it}, of the rooms in which a walk can begin."""
         space = self.space
-        leaving = self.ways.leaving.reshape(len(space.spots), -1).any(axis=1)
         poles = {}
         for room in range(len(space.place.rooms)):
-            spots = np.flatnonzero(leaving & (space.spot_rooms == room))
+            spots = np.flatnonzero(self.ways.leaving_spots & (space.spot_rooms == room))
             if len(spots):
                 pole = int(spots[space.spot_clear[spots].argmax()])
                 if space.place.clearance(space.spots[[pole]], space.top)[0].round(4) > START_RADIUS:
