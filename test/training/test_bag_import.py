@@ -56,7 +56,7 @@ def converted(path, *settings):
     config = configured(path, *settings)
     with opened_bag(path) as opened:
         topics = find_topics(opened, config)
-    items = list(convert_bag(str(path), config, topics))
+    items = list(convert_bag(str(path), config, topics.modalities))
     trajectories = [item for item in items if isinstance(item, Trajectory)]
     return trajectories, [item.reason for item in items if not isinstance(item, Trajectory)]
 
@@ -170,6 +170,7 @@ def test_the_command_writes_a_data_set_that_is_read_back_and_sums_it_up(bag, imp
     frames = data.read(0)
     np.testing.assert_array_equal(frames.poses, imported.poses)
     np.testing.assert_array_equal(frames.depth, imported.depth)
+    assert (tmp_path / "set" / "paths.png").exists()
     assert len(data) == 1 and np.abs(frames.rgb.astype(int) - imported.rgb).mean() < 5  # JPEG
 
 
@@ -394,14 +395,14 @@ def test_a_field_of_view_stands_in_for_camera_info_and_a_narrow_camera_is_padded
         return [(topic, time, message, kind)] * (topic != CAMERA_INFO)
 
     path = edited(bag, tmp_path / "a.bag", without_calibration)
-    (trajectory,), _ = converted(path, f"camera_field_of_view={2 * np.degrees(np.arctan(160 / 200))}")
+    (trajectory,), _ = converted(path, f"field_of_view={2 * np.degrees(np.arctan(160 / 200))}")
     assert_equal(trajectory, imported)
     assert "warning" not in capsys.readouterr().err
-    (trajectory,), _ = converted(path, "camera_field_of_view=60")
+    (trajectory,), _ = converted(path, "field_of_view=60")
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
     assert len(warnings) == 1 and "sees 60 x 47 degrees, the data set's pictures 60 both ways: 25 %" in warnings[0]
     assert (trajectory.depth[:, :8] == 0).all() and (trajectory.depth[:, 8:56] > 0).mean() > 0.9
-    with pytest.raises(UserError, match="no camera_info: set camera_field_of_view="):
+    with pytest.raises(UserError, match="no camera_info: set field_of_view="):
         converted(path)
 
 
@@ -516,3 +517,27 @@ def test_damage_inside_a_bag_is_counted_or_named(bag, tmp_path):
     (tmp_path / "b.bag").write_bytes(content)
     with pytest.raises(UserError, match="b.bag: (damaged after|the bag has no index)"):
         converted(tmp_path / "b.bag")
+
+
+def test_a_folder_of_bags_is_one_data_set_and_a_failure_leaves_the_folder_free(bag, imported, tmp_path):
+    bags, out = tmp_path / "bags", tmp_path / "set"
+    bags.mkdir()
+    (bags / "1.bag").symlink_to(bag)
+    (bags / "0.bag").write_bytes(bag.read_bytes()[:100_000])
+    edited(bag, bags / "2.bag", short(lambda *message: [message]))
+
+    def run(source, *settings):
+        return import_bag(parse(BagImport, [str(source), str(out), "processes=1", *settings], "training.convert bag"))
+
+    with pytest.raises(
+        UserError, match="2.bag: no trajectory of 20 frames .* in 10 images; dropped: . x keyframe of a"
+    ):
+        run(bags / "2.bag")
+    summary = run(bags, "skip_damaged=true")
+    assert summary.trajectories == 1 and summary.skipped == 2
+    np.testing.assert_array_equal(ShardSet(out).read(0).poses, imported.poses)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="found a folder without any"):
+        run(tmp_path / "none")
+    with pytest.raises(UserError, match="0.bag: the bag has no index or is cut off"):
+        run(bags)

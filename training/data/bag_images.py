@@ -184,7 +184,7 @@ class ModelView:
             print(
                 f"warning: {self._name}: the camera sees {wide:.0f} x {high:.0f} degrees, the data set's pictures "
                 f"{self._target.field_of_view_degrees[0]:.0f} both ways: {100 * missing:.0f} % of each is padded; "
-                "field_of_view_degrees= sets that of the data set",
+                "view= sets that of the data set",
                 file=sys.stderr,
             )
 

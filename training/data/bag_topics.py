@@ -28,11 +28,16 @@ class Topics(NamedTuple):
     objects: str | None
     odom: str | None
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What of each frame there is."""
+        return ("rgb", *(name for name in ("depth", "objects") if getattr(self, name)))
+
 
 def find_topics(bag: Bag, config: Any) -> Topics:
     """The topics that `bags.BagImport` asks for. Raises UserError: missing, of another type, or not the only one."""
     image = _image(bag, config.image)
-    camera_info = None if config.camera_field_of_view else _camera_info(bag, config.camera_info, image)
+    camera_info = None if config.field_of_view else _camera_info(bag, config.camera_info, image)
     depth = _depth(bag, config.depth, image)
     objects = _objects(bag, config.objects)
     return Topics(image, camera_info, depth, objects, _odometry(bag, config))
@@ -77,7 +82,7 @@ def _camera_info(bag: Bag, wanted: str | None, image: str) -> str:
         return beside
     if not candidates:
         raise UserError(
-            f"{bag.path}: no camera_info: set camera_field_of_view= to the degrees across the width of {image}, if its "
+            f"{bag.path}: no camera_info: set field_of_view= to the degrees across the width of {image}, if its "
             "lens does not distort"
         )
     return _only(bag, "camera_info", candidates)

@@ -39,8 +39,10 @@ from training.data.bag_poses import (
     transforms,
 )
 from training.data.bag_topics import Topics, find_topics, transform_topics
-from training.data.dataset import Summary, write_dataset
+from training.data.dataset import MANIFEST, Summary, write_dataset
+from training.data.path_picture import draw_paths
 from training.data.shards import Description
+from training.data.workers import worker_count
 from training.houses.classes import CLASS_NAMES
 from training.trajectory import Skipped, Trajectory
 
@@ -53,12 +55,12 @@ PATIENCE = 30.0  # seconds of a bag in which nothing connects the camera to the 
 
 @dataclass(frozen=True)
 class BagImport:
-    """Make a data set from a robot's ROS 1 bag: images, poses, and depth and class ids where it has them. Needs no ROS.
+    """Make a data set from a robot's ROS 1 bags: images, poses, and depth and class ids where they have them.
 
     Topics that are not named are those of the demonstration's bag, else the only ones of their kind.
     """
 
-    bag: str = argument("Bag to read.")
+    bag: str = argument("Bag to read, or a folder of bags (*.bag).")
     out: str = argument("Folder to write the data set into.")
     image: str | None = setting(None, "Topic of sensor_msgs/Image or CompressedImage.")
     camera_info: str | None = setting(None, "Topic of sensor_msgs/CameraInfo; null: beside the image.")
@@ -73,11 +75,11 @@ class BagImport:
         (), "Pose of the camera's frame in the robot's: x, y, z (metres), qx, qy, qz, qw; empty: TF knows."
     )
     input_is_rectified: bool | None = setting(None, "Whether images are; null: if the topic's name says rect.")
-    camera_field_of_view: float | None = setting(
+    field_of_view: float | None = setting(
         None, "Degrees across the width of an undistorted camera, instead of camera_info."
     )
+    view: float = setting(60.0, "Field of view of the data set's pictures, degrees, both ways: that of the weights.")
     image_size: int = setting(64, "Pixels along each side of the data set's pictures.")
-    field_of_view_degrees: float = setting(60.0, "Of the data set's pictures, both ways.")
     keyframe_distance: float = setting(0.2, "Metres moved since the last frame that make a frame.")
     keyframe_angle: float = setting(15.0, "Degrees turned since the last frame that make a frame.")
     join_tolerance: float = setting(0.02, "How far stamps of depth and objects may be from the image's, seconds.")
@@ -86,7 +88,9 @@ class BagImport:
     largest_roll: float = setting(5.0, "Degrees; images of a camera that is rolled further are dropped.")
     shortest: int = setting(20, "Frames; trajectories with fewer are dropped.")
     longest: int = setting(300, "Frames; a longer drive becomes several trajectories.")
-    split: Literal["train", "unseen"] = setting("train", "unseen: training never sees it.")
+    split: Literal["train", "unseen"] = setting("train", "unseen: never to be trained on, for evaluation.")
+    processes: int | None = setting(None, "Processes that convert, each a bag; null: one for each core.")
+    skip_damaged: bool = setting(False, "Count and name bags that are damaged or give no trajectory, and go on.")
 
     def __post_init__(self):
         if len(self.base_to_camera) not in (0, 7):
@@ -102,35 +106,85 @@ class BagImport:
             raise ValueError(
                 f"expected 1 <= shortest <= longest <= 100000, found shortest={self.shortest}, longest={self.longest}"
             )
-        for name in ("field_of_view_degrees", "camera_field_of_view"):
+        for name in ("field_of_view", "view"):
             angle = getattr(self, name)
             if angle is not None and not 1 <= angle < 180:
                 raise ValueError(f"{name} must be from 1 to under 180 degrees, found {angle:g}")
 
 
 def import_bag(config: BagImport) -> Summary:
-    """Write the data set. Raises UserError, OSError."""
-    with opened_bag(Path(config.bag)) as bag:
-        topics = find_topics(bag, config)
-    modalities = ("rgb", *(name for name in ("depth", "objects") if getattr(topics, name)))
-    settings = {name: value for name, value in as_dict(config).items() if name not in ("out", "split")}
+    """Write the data set, and a picture of some paths. Raises UserError, OSError."""
+    out, bags = Path(config.out), _bags(Path(config.bag))
+    topics = _first_topics(bags, config)
+    settings = as_dict(config)
+    for name in ("bag", "out", "split", "processes", "skip_damaged"):
+        del settings[name]
     description = Description(
         config.image_size,
-        config.field_of_view_degrees,
-        modalities,
+        config.view,
+        topics.modalities,
         (config.class_names or CLASS_NAMES) if topics.objects else (),
-        {"command": "convert bag", **settings, **topics._asdict()},
+        {"command": "convert bag", **settings},
     )
-    convert = partial(convert_bag, config=config, topics=topics)
-    return write_dataset(Path(config.out), description, [config.bag], convert, 1, 1, split=config.split)
+    summary = _write(
+        out,
+        description,
+        [str(path) for path in bags],
+        partial(convert_bag, config=config, modalities=topics.modalities),
+        1,
+        worker_count(config.processes),
+        split=config.split,
+        skip_damaged=config.skip_damaged,
+    )
+    print(f"{draw_paths(out)}: some paths from above", file=sys.stderr)
+    return summary
 
 
-def convert_bag(path: str, config: BagImport, topics: Topics) -> Iterator[Trajectory | Skipped]:
+def _bags(path: Path) -> list[Path]:
+    """The bags to read: one, or those of a folder in the order of their names. Raises UserError for an empty folder."""
+    if not path.is_dir() or (path / "metadata.yaml").exists():  # of a ROS 2 bag
+        return [path]
+    bags = sorted(path.glob("*.bag"))
+    if not bags:
+        raise UserError(f"{path}: expected a ROS 1 bag or a folder of bags, found a folder without any *.bag")
+    return bags
+
+
+def _first_topics(bags: list[Path], config: BagImport) -> Topics:
+    """The topics of the first bag that can be used: they say which modalities the data set has. Raises UserError."""
+    for path in bags:
+        try:
+            with opened_bag(path) as bag:
+                return find_topics(bag, config)
+        except UserError:
+            if not config.skip_damaged or path == bags[-1]:
+                raise
+    raise AssertionError("a folder without bags is refused before")
+
+
+def _write(out: Path, *arguments: Any, **settings: Any) -> Summary:
+    """`write_dataset`; where not one bag could be used, `out` is left as it was, to be tried with other settings."""
+    was_there = (out / MANIFEST).exists()
+    try:
+        return write_dataset(out, *arguments, **settings)
+    except UserError:
+        if not was_there and not any(out.glob("shard-*.arrow")):
+            (out / MANIFEST).unlink(missing_ok=True)
+        raise
+
+
+def convert_bag(path: str, config: BagImport, modalities: tuple[str, ...]) -> Iterator[Trajectory | Skipped]:
     """The trajectories of a bag in their order, then what was dropped. Prints a line that sums it up.
 
-    Raises UserError where the bag is damaged, and where not one trajectory comes of it.
+    Raises UserError where the bag is damaged or has not these modalities, and where not one trajectory comes of it.
     """
     with opened_bag(Path(path)) as bag:
+        topics = find_topics(bag, config)
+        if topics.modalities != modalities:
+            raise UserError(
+                f"{path}: has {', '.join(topics.modalities)}, the first bag {', '.join(modalities)}: set depth=none or "
+                "objects=none, or name the topics"
+            )
         reading = _Reading(bag, config, topics)
         for recorded in bag.messages(reading.topics):
             yield from reading.take(recorded)
@@ -191,7 +245,7 @@ class _Reading:
 
     def __init__(self, bag: Bag, config: BagImport, topics: Topics) -> None:
         self._bag, self._config, self._names = bag, config, topics
-        self._target = PinholeCamera.square(config.image_size, config.field_of_view_degrees)
+        self._target = PinholeCamera.square(config.image_size, config.view)
         self._view = bag_images.ModelView(self._target, str(bag.path))
         self._gate = KeyframeGate(config.keyframe_distance, math.radians(config.keyframe_angle), 0.0)
         self._camera_info = bag.first(topics.camera_info) if topics.camera_info else None
@@ -356,7 +410,7 @@ class _Reading:
 
     def _camera_of(self, rgb: np.ndarray) -> PinholeCamera:
         """The camera that took an image. Raises ImageError."""
-        angle = self._config.camera_field_of_view
+        angle = self._config.field_of_view
         if angle is not None:
             height, width = rgb.shape[:2]
             focal = width / 2 / math.tan(math.radians(angle) / 2)
