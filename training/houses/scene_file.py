@@ -4,6 +4,8 @@ Reads what trimesh reads of FORMATS. Files come from outside: they refer to noth
 sizes are bounded. Where a robot can go is found by `scene_space`; drawing is `pictures`' business.
 """
 
+import io
+import json
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +26,10 @@ LARGEST_ASSET = 2**29  # bytes, of a file that a scene refers to
 MOST_TRIANGLES = 20_000_000
 MOST_NODES = 200_000
 MOST_REMARKS = 50
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".webp")
 TEXTURE_SIDE = 1024  # pixels: larger textures are made smaller
 TEXTURE_BUDGET = 64 * TEXTURE_SIDE**2  # pixels of all textures together, beyond which all are made smaller
-LARGEST_IMAGE = 16_384**2  # pixels, before it is made smaller
+LARGEST_IMAGE = 2 * Image.MAX_IMAGE_PIXELS  # pixels: what Pillow opens
 MOST_TEXTURES = 1024
 USUAL_EXTENTS = (1.0, 100.0)  # metres along the longest side of a scene that one walks in
 CREASE = np.cos(np.radians(40.0))  # a face turned farther than this from its vertex's normal has an edge there
@@ -98,14 +101,13 @@ def read_scene(path, up="auto", scale=None):
     metres = vertices * (1.0 if scale is None else scale)
     metres = turned(metres, triangles, up_axis(path, up, metres, triangles, remarks))
     extents = np.ptp(metres, axis=0)
-    remark_size(path, extents, scale, remarks)
+    size = size_remark(path, extents, scale)
+    remarks += [size] if size else []
     try:
         space = TriangleSpace(metres, triangles)
     except ValueError as error:
-        raise UserError(
-            f"{path}: {error}; the scene is {shown(extents)} m large with z up: set scale= (metres of one unit) "
-            f"or up= if that is wrong{told(remarks)}"
-        ) from error
+        size = size or f"is {shown(extents)} m large: set scale= (metres of one unit) if that is wrong"
+        raise UserError(f"{path}: {error}; the scene {size}; set up= if another axis of the file points up") from error
     return finished(parts, metres, triangles, space, remarks)
 
 
@@ -116,7 +118,7 @@ def told(remarks):
 
 def shown(extents):
     """Sizes along x, y and z, as text."""
-    return " x ".join(f"{extent:.3g}" if extent < 100 else f"{extent:.0f}" for extent in extents)
+    return " x ".join(f"{extent:.3g}" if not 100 <= extent < 1e6 else f"{extent:.0f}" for extent in extents)
 
 
 # Reading
@@ -142,7 +144,17 @@ class Beside(trimesh.resolvers.Resolver):
         if reason:
             self.remarks.append(f"refers to {name[:80]!r}, which {reason}; left out")
             raise FileNotFoundError(name)
-        return path.read_bytes()
+        content = path.read_bytes()
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            self.check_image(name, content)
+        return utf8(content) if path.suffix.lower() == ".mtl" else content
+
+    def check_image(self, name, content):
+        """Remark on what Pillow cannot open; trimesh goes on without it and says nothing."""
+        try:
+            Image.open(io.BytesIO(content)).close()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            self.remarks.append(f"texture {name[:80]!r} cannot be read ({str(error)[:80]}); left out")
 
     def keys(self):
         """No names are offered: trimesh has to ask for what it wants."""
@@ -168,17 +180,32 @@ def load(path, remarks):
             raise UserError(f"{path}: expected a scene file, found what is no file")
         if size > LARGEST_FILE:
             raise UserError(f"{path}: {size / 2**30:.1f} GiB: a scene file has at most {LARGEST_FILE >> 30} GiB")
-        options = {"split_objects": True} if kind == "obj" else {}
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of numpy and Pillow about damaged content; it is judged below
-            return trimesh.load_scene(file, kind, resolver=Beside(path, remarks), process=False, **options)
+        content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}{told(remarks)}") from error
-    except (UserError, MemoryError):
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    options = {"split_objects": True} if kind == "obj" else {}
+    try:
+        if kind == "gltf":
+            json.loads(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of numpy and Pillow about damaged content; it is judged below
+            file = io.BytesIO(utf8(content) if kind == "obj" else content)
+            return trimesh.load_scene(file, kind, resolver=Beside(path, remarks), process=False, **options)
+    except MemoryError:
         raise
     except Exception as error:  # damaged files end in every kind of exception there is
-        what = " ".join(f"{type(error).__name__} {error}".split())[:120]
+        unreadable = "text that is not UTF-8" if isinstance(error, ImportError) else f"{type(error).__name__} {error}"
+        what = " ".join(unreadable.split())[:120]
         raise UserError(f"{path}: damaged, or no {kind} file: {what}{told(remarks)}") from error
+
+
+def utf8(text):
+    """Text (bytes) as UTF-8, taken for Latin-1 where it is none."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
+    return text
 
 
 @dataclass
@@ -207,17 +234,21 @@ def parts_of(loaded, path, remarks):
     if others:
         remarks.append(f"{len(others)} parts without triangles (points or lines); left out")
     is_linear, parents, parts = FORMATS[path.suffix.lower()[1:]], loaded.graph.transforms.parents, []
+    broken = 0
     for node in nodes:
         transform, name = loaded.graph[node]
         if name in meshes:
             names = names_of(node, name, meshes[name], parents, loaded.graph.base_frame)
-            parts.append(part_of(meshes[name], transform, CLASS_IDS[class_of(*names) or "nothing"], is_linear))
-    broken = sum(part is None for part in parts)
+            try:
+                part = part_of(meshes[name], transform, CLASS_IDS[class_of(*names) or "nothing"], is_linear)
+            except (ValueError, IndexError, TypeError) as error:  # arrays of shapes that do not go together
+                remarks.append(f"mesh {str(node)[:40]!r} is damaged ({str(error)[:80]}); left out")
+                continue
+            broken += len(meshes[name].faces) - len(part.triangles)
+            parts.append(part)
     if broken:
-        remarks.append(
-            f"{broken} meshes with coordinates that are no finite numbers, or indices out of range; left out"
-        )
-    return [part for part in parts if part is not None]
+        remarks.append(f"{broken} triangles with coordinates that are no finite numbers, or without corners; left out")
+    return parts
 
 
 def names_of(node, geometry, mesh, parents, base):
@@ -231,18 +262,20 @@ def names_of(node, geometry, mesh, parents, base):
 
 
 def part_of(mesh, transform, class_id, is_linear):
-    """A mesh put where its node says; None if it is damaged."""
+    """A mesh put where its node says, without the triangles that have no finite corners."""
     vertices, triangles = np.asarray(mesh.vertices, float), np.asarray(mesh.faces, np.int64).reshape(-1, 3)
     vertices = vertices.reshape(-1, 3) @ transform[:3, :3].T + transform[:3, 3]
-    used = vertices[np.unique(triangles)] if len(triangles) and triangles.max() < len(vertices) else vertices
-    if not np.isfinite(used).all() or len(triangles) and not 0 <= triangles.min() <= triangles.max() < len(vertices):
-        return None
+    finite = np.isfinite(vertices).all(axis=1)
+    vertices[~finite] = 0.0
+    has_corners = ((triangles >= 0) & (triangles < len(vertices))).all(axis=1)
+    has_corners[has_corners] = finite[triangles[has_corners]].all(axis=1)
+    triangles = triangles[has_corners]
     if np.linalg.det(transform[:3, :3]) < 0:  # a mirror image shows its backs
         triangles = triangles[:, ::-1]
     colours, uv, picture = look_of(mesh.visual, len(vertices), is_linear)
     if mesh.visual.kind == "face":
         vertices, triangles = vertices[triangles].reshape(-1, 3), np.arange(triangles.size).reshape(-1, 3)
-        colours = np.repeat(np.asarray(mesh.visual.face_colors)[:, :3], 3, axis=0)
+        colours = np.repeat(np.asarray(mesh.visual.face_colors)[has_corners, :3], 3, axis=0)
         uv = np.zeros((len(vertices), 2))
     return SurfacePart(vertices, triangles, colours.astype(np.uint8), uv, class_id, picture)
 
@@ -330,19 +363,20 @@ def turned(vertices, triangles, axis):
     return np.stack(turns[axis], axis=1).astype(np.float32)
 
 
-def remark_size(path, extents, scale, remarks):
-    """Remark on units that had to be assumed, and on sizes that no place to walk in has."""
+def size_remark(path, extents, scale):
+    """What there is to say of units that had to be assumed, and of sizes that no place to walk in has; None if not."""
     low, high = USUAL_EXTENTS
     longest = extents.max()
     if longest > high or longest < low:
         guesses = (0.1, 0.01, 0.001) if longest > high else (10.0, 100.0, 1000.0)
-        fitting = [guess for guess in guesses if 3.0 <= longest * guess <= 50.0] or [20.0 / max(longest, 1e-9)]
-        remarks.append(
+        fitting = [guess for guess in guesses if 3.0 <= longest * guess <= 50.0] or [10.0 / max(longest, 1e-9)]
+        return (
             f"is {shown(extents)} m large, where a place to walk in has {low:g} to {high:g} m: "
             f"set scale={(scale or 1.0) * fitting[0]:.3g} if its units are others"
         )
-    elif scale is None and not FORMATS[path.suffix.lower()[1:]]:
-        remarks.append(f"has no units: taken as metres, which makes it {shown(extents)} m large; set scale= if wrong")
+    if scale is None and not FORMATS[path.suffix.lower()[1:]]:
+        return f"has no units: taken as metres, which makes it {shown(extents)} m large; set scale= if that is wrong"
+    return None
 
 
 def finished(parts, vertices, triangles, space, remarks):

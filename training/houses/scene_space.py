@@ -20,6 +20,7 @@ BELOW_FLOOR = 0.1  # metres that floor may lie below the floor's height: scans a
 FLOOR_GAPS = 2  # cells: gaps in a scanned floor up to twice as wide are closed
 START_CIRCLE = 0.40  # metres: the radius of free floor that an area needs, as a walk starts there (House-Traveler)
 SOLID_HEIGHT = 2.0  # metres above the floor up to which faces say that what they belong to is solid
+TURNED_FACES = 1.0  # metres below the lowest face that looks up
 LAYER = 0.1  # metres of height that are looked at together above ROBOT_HEIGHT
 MOST_CELLS = 50_000_000  # of a grid: 350 m square
 MOST_TESTS = 1_000_000_000  # pairs of a triangle and a cell beneath its bounding box
@@ -49,18 +50,17 @@ class TriangleSpace:
         self.vertices, self.triangles = vertices, triangles
         normal_z, sizes, heights = levels_of(vertices, triangles)
         facing_up = floor_heights(heights[normal_z > LEVEL], sizes[normal_z > LEVEL])
-        facing_either_way = floor_heights(heights[abs(normal_z) > LEVEL], sizes[abs(normal_z) > LEVEL])
-        found = False
-        for height in [*facing_up, *facing_either_way]:  # the second for scenes with faces turned inside out
+        either_way = floor_heights(heights[abs(normal_z) > LEVEL], sizes[abs(normal_z) > LEVEL])
+        # Far below what looks up, what looks down is the floor of a scene whose faces are turned inside out.
+        inside_out = [height for height in either_way if not facing_up or height < facing_up[0] - TURNED_FACES]
+        for height in [*inside_out, *facing_up, *either_way]:
             if self._stands_on(height, abs(normal_z) > LEVEL):
-                found = True
-                break
-        if not found:
-            where = ", ".join(f"{height:.2f}" for height in facing_up) or "none"
-            raise ValueError(
-                f"no walkable space: no circle of {START_CIRCLE} m radius is free from {CARPET_HEIGHT} to "
-                f"{ROBOT_HEIGHT} m above a floor (floors found at heights of {where} m)"
-            )
+                return
+        where = ", ".join(f"{height:.2f}" for height in either_way) or "none"
+        raise ValueError(
+            f"no walkable space: no circle of {START_CIRCLE} m radius is free from {CARPET_HEIGHT} to "
+            f"{ROBOT_HEIGHT} m above a floor (level faces found at heights of {where} m)"
+        )
 
     def _stands_on(self, height, level):
         """Take this as the floor; whether a robot can stand on it anywhere."""
