@@ -12,7 +12,7 @@ from training.configuration import REPOSITORY
     "words, last_line",
     [
         (["benchmarks.predict", "--models", "placenet-small", "--repeats", "1"], "| placenet-small |"),
-        (["benchmarks.render", "houses=1", "processes=1"], "whole trajectories, 1 processes"),
+        (["benchmarks.render", "houses=1", "processes=1"], "trajectories in shards, 1 processes"),
     ],
 )
 def test_a_benchmark_prints_its_figures(words, last_line):

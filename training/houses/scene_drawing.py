@@ -31,7 +31,7 @@ in ivec4 normal;
 in vec4 colour_and_class;
 out vec2 texture_position;
 out vec3 colour;
-centroid out float distance_ahead;
+out float distance_ahead;
 flat out float class_id;
 void main() {
     vec3 n = vec3(normal.xyz) / 127.0;
@@ -51,7 +51,7 @@ FRAGMENT_SHADER = """
 uniform sampler2D surface;
 in vec2 texture_position;
 in vec3 colour;
-centroid in float distance_ahead;
+in float distance_ahead;
 flat in float class_id;
 layout(location = 0) out vec4 colour_and_class;
 layout(location = 1) out float depth;
