@@ -126,7 +126,8 @@ SHAPES = {
     "television": (("box", "television", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "dark"),),
     "monitor": (
         ("box", "monitor", (0.0, 0.3, 0.25), (1.0, 0.6, 1.0), "dark"),
-        ("box", "monitor", (0.4, 0.2, 0.0), (0.6, 0.8, 0.25), "metal"),
+        ("box", "monitor", (0.4, 0.3, 0.06), (0.6, 0.5, 0.25), "metal"),
+        ("box", "monitor", (0.25, 0.0, 0.0), (0.75, 1.0, 0.06), "metal"),
     ),
     "counter": (
         ("box", "counter", (0.0, 0.0, 0.0), (1.0, 0.95, 0.95), "kitchen_fronts"),
