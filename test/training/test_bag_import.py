@@ -457,6 +457,7 @@ def as_bayer(topic, time, message, kind):
         (None, (f"objects={DEPTH}",), "120 x image: a class id is above 255"),
         (None, ("class_names=wall,floor",), "holds class id .*, but there are 2 class names"),
         (None, ("base_to_camera=1,2,3",), "base_to_camera must be x,y,z,qx,qy,qz,qw"),
+        (None, ("image_size=0",), "image_size must be 1 to 1024 pixels, found 0"),
         (None, ("shortest=400",), "expected 1 <= shortest <= longest"),
     ],
 )

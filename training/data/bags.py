@@ -20,9 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import cv2
 import numpy as np
 
-from placenet_ros.node.image_layout import ImageError, pinhole_camera
+from placenet_ros.node.image_layout import MAX_LABEL, ImageError, pinhole_camera
 from placenet_ros.node.keyframes import KeyframeGate
 from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose, roll_degrees
 from placenet_ros.scene.camera import PinholeCamera
@@ -41,15 +42,16 @@ from training.data.bag_poses import (
 from training.data.bag_topics import Topics, find_topics, transform_topics
 from training.data.dataset import MANIFEST, Summary, write_dataset
 from training.data.path_picture import draw_paths
-from training.data.shards import Description
+from training.data.shards import LARGEST_IMAGE, Description
 from training.data.workers import worker_count
 from training.houses.classes import CLASS_NAMES
 from training.trajectory import Skipped, Trajectory
 
 # An image is used this long after it was recorded, seconds: by then its odometry, depth and objects have been.
 WAIT = 1.0
-WAITING_IMAGES, WAITING_BYTES = 256, 1 << 28  # that wait at most; then the oldest is used earlier
+WAITING_IMAGES, WAITING_BYTES = 256, 1 << 28  # of a topic in memory at most; then the oldest goes earlier
 KEPT_POSES = 5.0  # seconds of odometry and TF in memory, and longest_gap
+WIDEST_VIEW = 170.0  # degrees: a pinhole camera's pictures are mostly rim beyond
 PATIENCE = 30.0  # seconds of a bag in which nothing connects the camera to the robot: then none will
 
 
@@ -108,8 +110,12 @@ class BagImport:
             )
         for name in ("field_of_view", "view"):
             angle = getattr(self, name)
-            if angle is not None and not 1 <= angle < 180:
-                raise ValueError(f"{name} must be from 1 to under 180 degrees, found {angle:g}")
+            if angle is not None and not 1 <= angle <= WIDEST_VIEW:
+                raise ValueError(f"{name} must be 1 to {WIDEST_VIEW:g} degrees, found {angle:g}")
+        if not 1 <= self.image_size <= LARGEST_IMAGE:
+            raise ValueError(f"image_size must be 1 to {LARGEST_IMAGE} pixels, found {self.image_size}")
+        if len(self.class_names) > MAX_LABEL + 1:
+            raise ValueError(f"class_names must be at most {MAX_LABEL + 1}, found {len(self.class_names)}")
 
 
 def import_bag(config: BagImport) -> Summary:
@@ -226,13 +232,17 @@ class _Companions:
     """The last messages of depth or objects, found by stamp."""
 
     def __init__(self, tolerance: float) -> None:
-        self._tolerance, self._messages = int(tolerance * 1e9), deque(maxlen=WAITING_IMAGES)
+        self._tolerance, self._messages, self._bytes = int(tolerance * 1e9), deque(), 0
 
     def add(self, waiting: _Waiting) -> None:
         self._messages.append(waiting)
+        self._bytes += len(waiting.recorded.data)
         oldest = waiting.recorded.time - int(2 * WAIT * 1e9)
-        while self._messages[0].recorded.time < oldest:
-            self._messages.popleft()
+        while self._messages and (self._messages[0].recorded.time < oldest or self._has_too_many()):
+            self._bytes -= len(self._messages.popleft().recorded.data)
+
+    def _has_too_many(self) -> bool:
+        return len(self._messages) > WAITING_IMAGES or self._bytes > WAITING_BYTES
 
     def near(self, stamp: int) -> Recorded | None:
         """The message nearest to a stamp; None where all are further than the tolerance."""
@@ -282,8 +292,11 @@ class _Reading:
     def _read_fixed_transforms(self) -> None:
         """They may have been recorded after the first images, and hold for all of the bag."""
         for recorded in self._bag.messages(transform_topics(self._bag)[0]):
-            for parent, child, _, pose in self._parsed_transforms(recorded):
-                self._tree.add_fixed(parent, child, pose)
+            try:
+                for parent, child, _, pose in transforms(parse(recorded.kind, recorded.data)):
+                    self._tree.add_fixed(parent, child, pose)
+            except (DamagedMessageError, PoseError) as error:
+                self._count_bad_message(recorded, error)
 
     def _needed_topics(self) -> list[str]:
         """The topics to read: of TF only what can say something new about the camera."""
@@ -307,7 +320,7 @@ class _Reading:
         try:
             self._store(recorded)
         except (DamagedMessageError, PoseError) as error:
-            self.dropped.count(f"bad message on {recorded.topic}", f"a message on {recorded.topic}: {error}")
+            self._count_bad_message(recorded, error)
         ready = recorded.time - int(WAIT * 1e9)
         while self._images and (self._images[0].recorded.time <= ready or self._has_too_many_waiting()):
             yield from self._use_oldest()
@@ -333,11 +346,11 @@ class _Reading:
         elif recorded.kind == CAMERA_INFO:
             self._camera_info = parse(recorded.kind, recorded.data)
         else:
-            for parent, child, stamp, pose in self._parsed_transforms(recorded):
+            for parent, child, stamp, pose in transforms(parse(recorded.kind, recorded.data)):
                 self._tree.add(parent, child, stamp, recorded.time, pose)
 
-    def _parsed_transforms(self, recorded: Recorded) -> list:
-        return transforms(parse(recorded.kind, recorded.data))
+    def _count_bad_message(self, recorded: Recorded, error: ValueError) -> None:
+        self.dropped.count(f"bad message on {recorded.topic}", f"a message on {recorded.topic}: {error}")
 
     def _has_too_many_waiting(self) -> bool:
         return len(self._images) > WAITING_IMAGES or self._waiting_bytes > WAITING_BYTES
@@ -366,6 +379,8 @@ class _Reading:
             self._add_frame(image, placed.pose)
         except (ImageError, DamagedMessageError) as error:
             self.dropped.count(getattr(error, "kind", "damaged"), f"image: {error}")
+        except (cv2.error, MemoryError) as error:  # no single image may end the import
+            self.dropped.count("not converted", f"image: cannot be converted: {' '.join(str(error).split())}")
         if len(self._frames) == self._config.longest:
             yield from self._end_trajectory()
 
@@ -414,7 +429,10 @@ class _Reading:
         if angle is not None:
             height, width = rgb.shape[:2]
             focal = width / 2 / math.tan(math.radians(angle) / 2)
-            return PinholeCamera(width, height, focal, focal, width / 2 - 0.5, height / 2 - 0.5)
+            try:
+                return PinholeCamera(width, height, focal, focal, width / 2 - 0.5, height / 2 - 0.5)
+            except ValueError as error:
+                raise ImageError("bad size", str(error)) from error
         is_rectified = self._config.input_is_rectified
         if is_rectified is None:
             is_rectified = "rect" in self._names.image
