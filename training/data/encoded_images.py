@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 LARGEST_SIDE = 16384  # pixels, as `placenet_ros.scene.camera` takes
 MOST_PIXELS = 64 * 2**20  # of one picture: a camera of 64 megapixels; 200 MB decoded
 JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+COLOURS_OF_8_BITS = b"\x08\x02\x00\x00\x00"  # in a PNG header: bits, RGB, and no unusual compression or interlacing
 
 
 class DamagedImage(ValueError):
@@ -33,6 +34,8 @@ def colours(encoded: bytes) -> np.ndarray:
     """
     if is_jpeg(encoded) and b"Exif" not in encoded[:64]:
         return _decoded_jpeg(encoded)
+    if encoded.startswith(PNG_START) and encoded[24:29] == COLOURS_OF_8_BITS:
+        return _decoded_png(encoded)
     with _opened(encoded) as picture:
         return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
 
@@ -79,6 +82,15 @@ def _decoded_jpeg(encoded: bytes) -> np.ndarray:
         return simplejpeg.decode_jpeg(encoded, "RGB", strict=True)
     except ValueError as error:
         raise DamagedImage(f"a damaged JPEG file: {' '.join(str(error).split())}") from error
+
+
+def _decoded_png(encoded: bytes) -> np.ndarray:
+    """By OpenCV, in half of Pillow's time."""
+    _check_size(*(int.from_bytes(encoded[at : at + 4], "big") for at in (16, 20)))
+    picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise DamagedImage("a damaged PNG file: it cannot be decoded to its end")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def _jpeg_header(encoded: bytes) -> tuple[int, int, str, str]:

@@ -40,16 +40,14 @@ class ObjectPalette:
         if not self.lossless:
             bins = (picture // (256 // BINS)).astype(np.intp)
             return self._nearest[bins[..., 0], bins[..., 1], bins[..., 2]]
-        colours, ids = self._sorted
-        packed = _packed(picture)
-        places = np.minimum(np.searchsorted(colours, packed), len(colours) - 1)
-        return np.where(colours[places] == packed, ids[places], 0).astype(np.uint8)
+        return self._exact[_packed(picture)]
 
     @cached_property
-    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
-        colours, ids = _packed(np.array(self.colours, np.uint8)), np.array(self.ids, np.uint8)
-        order = np.argsort(colours)
-        return colours[order], ids[order]
+    def _exact(self) -> np.ndarray:
+        """The id of each colour there is, (2^24) uint8: 16 MB, but a hundred times quicker than a search."""
+        table = np.zeros(1 << 24, np.uint8)
+        table[_packed(np.array(self.colours, np.uint8))] = self.ids
+        return table
 
     @cached_property
     def _nearest(self) -> np.ndarray:

@@ -26,7 +26,7 @@ import numpy as np
 
 LARGEST_FILE = 64 * 2**20  # bytes; 900 images of 64 x 64 pixels take 1.5 MB, without any compression 11 MB
 MOST_FRAMES = 10_000  # the authors' have 300
-MOST_READS = 1_000_000  # by the unpickler; it takes 15 for an image. Bounds memory: some operations make much of a byte
+MOST_OPERATIONS = 500_000  # of a pickle; an image takes 8. Bounds memory: some make 64 bytes of one
 LONG_TEXT = 64  # bytes; above, a text is an image or an array's numbers, not a name
 MOST_MEMBERS = 64  # of a zip; torch.save writes six and one for each tensor
 TORCH_MAGIC, TORCH_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # what the legacy form begins with
@@ -104,7 +104,7 @@ ADMITTED = {
 # persistent_load, which look nothing up.
 PLAIN_OPERATIONS = frozenset(
     "PROTO STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT "
-    "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 "
+    "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 "
     "EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 "
     "BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL BINPERSID".split()
 )
@@ -156,15 +156,21 @@ class _SceneUnpickler(pickle._Unpickler):
 
     dispatch = {}
 
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file)
-        self._whole_read, self._file_read, self._reads = file.read, self._counted_read, 0
+    def load(self) -> object:
+        """The object of the next pickle of the file.
 
-    def _counted_read(self, size: int) -> bytes:
-        self._reads += 1
-        if self._reads > MOST_READS:
-            raise RefusedFile(f"refused: a pickle of over {MOST_READS} parts; 900 images take 14,000")
-        return self._whole_read(size)
+        As in Python's own, without the reading ahead, and counting the operations.
+        """
+        self.read, self.readline = self._file_read, self._file_readline
+        self.stack, self.metastack, self.proto = [], [], 0
+        self.append = self.stack.append
+        read, dispatch = self.read, self.dispatch
+        try:
+            for _ in range(MOST_OPERATIONS):
+                dispatch[read(1)[0]](self)
+        except pickle._Stop as stop:
+            return stop.value
+        raise RefusedFile(f"refused: a pickle of over {MOST_OPERATIONS} operations; 900 images take 7000")
 
     def find_class(self, module: str, name: str) -> _Admitted:
         """The marker of an admitted name. Nothing is imported."""
@@ -203,14 +209,23 @@ class _SceneUnpickler(pickle._Unpickler):
 
     def _text(self) -> None:
         """BINUNICODE: names as text, what is longer as it stands."""
-        size = int.from_bytes(self.read(4), "little")
-        utf8 = self.read(size)
-        if len(utf8) < size:
+        utf8 = self._sized(4)
+        self.append(utf8.decode("utf-8") if len(utf8) <= LONG_TEXT else _Latin1(utf8))
+
+    def _bytearray(self) -> None:
+        """BYTEARRAY8, without making room for as many bytes as the file claims."""
+        self.append(bytearray(self._sized(8)))
+
+    def _sized(self, digits: int) -> bytes:
+        """Bytes with their number before them."""
+        size = int.from_bytes(self.read(digits), "little")
+        content = self.read(min(size, LARGEST_FILE))
+        if len(content) < size:
             raise EOFError("it ends within a text")
-        self.append(utf8.decode("utf-8") if size <= LONG_TEXT else _Latin1(utf8))
+        return content
 
     def _frame(self) -> None:
-        """FRAME tells how many bytes to read at once; they are read one operation at a time, and counted."""
+        """FRAME tells how many bytes to read at once; they are in memory already."""
         self.read(8)
 
     def _new_object(self) -> None:
@@ -240,6 +255,7 @@ def _allow(unpickler: type[_SceneUnpickler]) -> None:
         "NEWOBJ": unpickler._new_object,
         "BUILD": unpickler._build,
         "BINUNICODE": unpickler._text,
+        "BYTEARRAY8": unpickler._bytearray,
         "FRAME": unpickler._frame,
     }
     for operation in pickletools.opcodes:
