@@ -195,7 +195,7 @@ class FreeSpace:
         points, clear = points.copy(), self.least + 0.02  # the line between two points comes nearer than both
         for _ in range(SMOOTHING_STEPS):
             middle = points[1:-1] + 0.5 * ((points[:-2] + points[2:]) / 2 - points[1:-1])
-            keeps = self.place.clearance(middle, self.top) >= clear
+            keeps = self.place.clearance(middle, self.top).round(6) >= clear  # rounded: what stands in line ties
             points[1:-1][keeps] = middle[keeps]
         return points
 

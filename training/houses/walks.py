@@ -95,7 +95,7 @@ def make_walk(maker, draws, config):
     poses = np.empty((config.frames, 5))
     poses[:, :2], poses[:, 2], poses[:, 4] = base[:, :2], maker.place.floor_height + height, tilt
     poses[:, 3] = base[:, 2] + (gaze(draws, config.frames) if config.look == "around" else 0.0)
-    poses[:, 3] = wrapped(poses[:, 3])
+    poses[:, 3] = wrapped(poses[:, 3].round(4))  # rounded first: straight along -x is as near to -pi as to pi
     return poses.round(4).astype(np.float32)
 
 
@@ -126,7 +126,9 @@ class Traveler:
         if self.visited[rooms].all():
             self.visited[rooms], self.round = False, self.round + 1
         order = Draws(WALK_DRAWS, self.seed, self.round, 1).shuffled(rooms)
-        start = min(order, key=lambda room: (self.visited[room], not follower.is_blind_alley(room)))
+        # a blind alley can only be visited by starting in it; at first, that comes before all else
+        first = {room for room in rooms if self.round == 0 and follower.is_blind_alley(room)}
+        start = min(order, key=lambda room: (self.visited[room], room not in first))
         left_hand = draws.chance(0.5) and self.round > 0
         rank = self.visited * len(self.visited) + position_in(order, len(self.visited))
         line = follower.line(start, rank, SPARE_LENGTH * STEPS_OUT * STEP, left_hand)

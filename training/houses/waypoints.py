@@ -12,6 +12,7 @@ from training.houses.free_space import FreeSpace, NoFreeSpace, blocking_height, 
 
 KNOT_SPACING = 0.02  # metres
 HEADING_SMOOTHING = 0.12  # metres: over which the heading is averaged
+HALF_TURN_TIE = 1e-6  # radians: so near to half a turn, the last bit must not decide between left and right
 FEWEST_SPOTS = 10  # of free space, 10 cm apart: with fewer there is nowhere to go
 
 
@@ -111,7 +112,7 @@ def drive(points, heading):
     along = np.linspace(0.0, lengths[-1], count)
     line = np.stack([np.interp(along, lengths, points[:, i]) for i in range(2)], axis=1)
     headings = smooth_headings(line)
-    headings += heading + wrapped(headings[0] - heading) - headings[0]
+    headings += heading + turn_on_the_spot(headings[0] - heading) - headings[0]
     knots = np.column_stack([line, headings])
     return np.concatenate([[(*line[0], heading)], knots])
 
@@ -134,6 +135,12 @@ def look_round(draws, leg):
     else:
         turns = [side * draws.between(0.6, 1.6), -side * draws.between(0.6, 1.6)]
     return np.concatenate([leg, [(x, y, heading + turn) for turn in turns]])
+
+
+def turn_on_the_spot(angle):
+    """The shorter turn (radians) that changes the heading by an angle; half a turn is one to the left."""
+    turn = wrapped(angle)
+    return np.pi if turn < HALF_TURN_TIE - np.pi else turn
 
 
 def wrapped(angle):
