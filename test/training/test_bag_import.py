@@ -156,9 +156,11 @@ def test_a_bag_becomes_the_views_and_poses_of_its_keyframes(imported, drive):
     assert_same_views(imported, drive)
 
 
-def test_the_command_writes_a_data_set_that_is_read_back_and_sums_it_up(bag, imported, tmp_path):
+def test_the_command_writes_a_data_set_that_is_read_back_where_there_is_no_ros(bag, imported, tmp_path):
+    ros = ["rospy", "roslib", "rosbag", "genpy", "cv_bridge", "sensor_msgs", "nav_msgs", "tf2_ros"]
+    command = f"import sys; sys.modules.update(dict.fromkeys({ros})); import runpy; runpy.run_module('training.convert'"
     done = subprocess.run(
-        [sys.executable, "-m", "training.convert", "bag", str(bag), str(tmp_path / "set")],
+        [sys.executable, "-c", f"{command}, run_name='__main__')", "bag", str(bag), str(tmp_path / "set")],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -247,6 +249,26 @@ def test_other_encodings_and_topics_of_the_same_pixels_give_the_same_pictures(ba
     assert dropped == []
 
 
+def test_depth_is_taken_unnamed_only_if_it_is_aligned_to_the_image_and_the_only_one(bag, tmp_path):
+    def found(edit, name):
+        path = edited(bag, tmp_path / name, short(edit))
+        with opened_bag(path) as opened:
+            return find_topics(opened, configured(path)).depth
+
+    def of_its_own_camera(topic, time, message, kind):
+        if topic == DEPTH:
+            message = replace(message, header=replace(message.header, frame_id="camera_depth_optical_frame"))
+        return [(topic.replace("aligned_depth_to_color", "depth"), time, message, kind)]
+
+    def in_two(topic, time, message, kind):
+        copies = ("/near", "/far") if topic == DEPTH else (topic,)
+        return [(copy, time, message, kind) for copy in copies]
+
+    assert found(of_its_own_camera, "a.bag") is None
+    with pytest.raises(UserError, match="several topics could be depth: set depth= to one of /far, /near, or depth=n"):
+        found(in_two, "b.bag")
+
+
 # ---- Breaks ----------------------------------------------------------------------------------------------------------
 
 GAP, BACK, RESET = (3_000_000_000, 4_500_000_000), 7_000_000_000, 9_500_000_000  # nanoseconds after the start
@@ -312,8 +334,14 @@ def test_images_that_stay_away_split_and_a_long_drive_is_cut(bag, imported, tmp_
     def without_images(topic, time, message, kind):
         return [] if topic in PICTURES and GAP[0] <= time < GAP[1] else [(topic, time, message, kind)]
 
-    pieces, _ = converted(edited(bag, tmp_path / "a.bag", without_images), "shortest=1")
-    assert len(pieces) == 2
+    def with_broken_images(topic, time, message, kind):
+        if topic == IMAGE and GAP[0] <= time < GAP[1]:
+            message = replace(message, data=message.data[:1000])
+        return [(topic, time, message, kind)]
+
+    for edit in (without_images, with_broken_images):
+        pieces, _ = converted(edited(bag, tmp_path / f"{edit.__name__}.bag", edit), "shortest=1")
+        assert len(pieces) == 2
     pieces, _ = converted(bag, "shortest=1", "longest=10")
     assert [len(piece.poses) for piece in pieces[:2]] == [10, 10]
     np.testing.assert_array_equal(pieces[0].rgb, imported.rgb[:10])
@@ -386,8 +414,14 @@ def test_a_distorted_camera_is_rectified_by_its_calibration(bag, drive, tmp_path
     (trajectory,), _ = converted(path, "shortest=1")
     assert len(trajectory.poses) >= 5
     assert_same_views(trajectory, drive)
-    (wrong,), _ = converted(path, "shortest=1", "input_is_rectified=true")
-    assert np.abs(wrong.rgb.astype(int) - trajectory.rgb).mean() > 5
+
+    def renamed(topic, time, message, kind):
+        return [(topic.replace("color/image_raw", "color/image_rect"), time, message, kind)]
+
+    rectified = edited(path, tmp_path / "b.bag", renamed)
+    for source, settings in ((path, ["input_is_rectified=true"]), (rectified, [])):
+        (wrong,), _ = converted(source, "shortest=1", *settings)
+        assert np.abs(wrong.rgb.astype(int) - trajectory.rgb).mean() > 5
 
 
 def test_a_field_of_view_stands_in_for_camera_info_and_a_narrow_camera_is_padded(bag, imported, tmp_path, capsys):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from placenet_ros.node.image_layout import COLOUR_ENCODINGS, LABEL_ENCODINGS
 from training.configuration import UserError
-from training.data.bag_file import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, ODOMETRY, TRANSFORMS, Bag
+from training.data.bag_file import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, ODOMETRY, TOPICS_SHOWN, TRANSFORMS, Bag
 from training.data.bag_images import encoding_of, is_compressed, is_compressed_depth
 
 DEMO_IMAGE = "/camera/color/image_raw"
@@ -32,6 +32,11 @@ class Topics(NamedTuple):
     def modalities(self) -> tuple[str, ...]:
         """What of each frame there is."""
         return ("rgb", *(name for name in ("depth", "objects") if getattr(self, name)))
+
+    @property
+    def has_rectified_image(self) -> bool:
+        """Whether the image's name says so, by the convention of image_proc: image_rect, image_rect_color."""
+        return "rect" in _uncompressed(self.image).rsplit("/", 1)[-1]
 
 
 def find_topics(bag: Bag, config: Any) -> Topics:
@@ -142,13 +147,15 @@ def _given(bag: Bag, setting: str, wanted: str, kinds: tuple[str, ...]) -> str:
 
 def _only(bag: Bag, setting: str, candidates: list[str], alternative: str = "") -> str:
     if len(candidates) > 1:
-        raise UserError(f"{bag.path}: several topics could be {setting}: set {setting}= to one of "
-                        f"{', '.join(candidates)}{alternative}")  # fmt: skip
+        listed = ", ".join(candidates[:TOPICS_SHOWN])
+        raise UserError(
+            f"{bag.path}: several topics could be {setting}: set {setting}= to one of {listed}{alternative}"
+        )
     return candidates[0]
 
 
 def _pixel_kind(message: Any) -> str | None:
-    """ "colour", "grey" or "depth"; None for what is not supported."""
+    """What the pixels of an image are: "colour", "grey" or "depth"; None for what is not supported."""
     encoding = encoding_of(message)
     if is_compressed_depth(message) or encoding in ("16UC1", "32FC1"):
         return "depth"

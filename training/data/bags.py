@@ -374,9 +374,10 @@ class _Reading:
         if reason:
             self.splits[reason] += 1
             yield from self._end_trajectory()
-        self._pieces, self._newest_stamp = placed.pieces, image.stamp
+        self._pieces = placed.pieces
         try:
             self._add_frame(image, placed.pose)
+            self._newest_stamp = image.stamp
         except (ImageError, DamagedMessageError) as error:
             self.dropped.count(getattr(error, "kind", "damaged"), f"image: {error}")
         except (cv2.error, MemoryError) as error:  # no single image may end the import
@@ -387,18 +388,18 @@ class _Reading:
     def _give_up_on(self, error: NoPoseError, image: _Waiting) -> None:
         """Raise UserError where the camera has not been connected to the robot for long, and never was."""
         patience = self._first_image + int(PATIENCE * 1e9)
-        if error.kind == "no chain" and self._newest_stamp is None and image.recorded.time > patience:
+        if error.kind == "no chain" and self._pieces is None and image.recorded.time > patience:
             raise UserError(f"{self._bag.path}: {error}")
 
     def _break(self, pieces: tuple[PieceId, ...], stamp: int) -> str | None:
         """Why a new trajectory begins with this image; None: it goes on."""
-        if self._newest_stamp is None:
+        if not self._frames:
             return None
         began = [piece.reason for piece in pieces if piece not in self._pieces]
         if began:
             return began[0]
         is_gap = stamp - self._newest_stamp > self._config.longest_gap * 1e9
-        return "images silent for longer than longest_gap" if is_gap else None
+        return "no usable image for longer than longest_gap" if is_gap else None
 
     def _add_frame(self, image: _Waiting, camera: RigidPose) -> None:
         """Add a frame if the image is a keyframe. Raises ImageError, DamagedMessageError."""
@@ -407,9 +408,8 @@ class _Reading:
             return
         roll = abs(roll_degrees(camera, image.frame))
         if roll > self._config.largest_roll:
-            line = f"the camera is rolled by more than largest_roll={self._config.largest_roll:g} degrees"
-            raise ImageError("rolled", f"{line} ({roll:.0f} degrees): turn the pictures upright, or see whether the "
-                                       "camera's mounting is right")  # fmt: skip
+            line = f"the camera is rolled by more than largest_roll={self._config.largest_roll:g} degrees ({roll:.0f})"
+            raise ImageError("rolled", f"{line}: turn the pictures upright, or see whether its mounting is right")
         rgb = bag_images.colours(parse(image.recorded.kind, image.recorded.data))
         resampler = self._view.of(self._camera_of(rgb))
         bag_images.check_size("image", rgb, resampler.source)
@@ -435,7 +435,7 @@ class _Reading:
                 raise ImageError("bad size", str(error)) from error
         is_rectified = self._config.input_is_rectified
         if is_rectified is None:
-            is_rectified = "rect" in self._names.image
+            is_rectified = self._names.has_rectified_image
         return pinhole_camera(self._camera_info, is_rectified)
 
     def _companion(self, name: str, stamp: int, convert: Any, resampler: Any) -> np.ndarray | None:
