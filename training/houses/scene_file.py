@@ -264,7 +264,8 @@ def names_of(node, geometry, mesh, parents, base):
 def part_of(mesh, transform, class_id, is_linear):
     """A mesh put where its node says, without the triangles that have no finite corners."""
     vertices, triangles = np.asarray(mesh.vertices, float), np.asarray(mesh.faces, np.int64).reshape(-1, 3)
-    vertices = vertices.reshape(-1, 3) @ transform[:3, :3].T + transform[:3, 3]
+    with np.errstate(invalid="ignore"):  # of coordinates that are not finite
+        vertices = vertices.reshape(-1, 3) @ transform[:3, :3].T + transform[:3, 3]
     finite = np.isfinite(vertices).all(axis=1)
     vertices[~finite] = 0.0
     has_corners = ((triangles >= 0) & (triangles < len(vertices))).all(axis=1)
@@ -414,17 +415,28 @@ def creased(vertices, triangles):
     """
     corners = [vertices[triangles[:, i]] for i in range(3)]
     normals = np.cross(corners[1] - corners[0], corners[2] - corners[0]).astype(np.float64)
-    sums = np.stack(
-        [sum(np.bincount(triangles[:, i], normals[:, axis], len(vertices)) for i in range(3)) for axis in range(3)],
-        axis=1,
-    )
-    face_normals, shared = unit(normals), unit(sums)
-    sharp = np.stack([(shared[triangles[:, i]] * face_normals).sum(axis=1) < CREASE for i in range(3)], axis=1)
+    face_normals, smooth = unit(normals), np.ones(triangles.shape, bool)
+    for _ in range(2):  # first over all faces, then over those that are not turned away from that
+        shared = unit(sums_at_vertices(triangles, normals, smooth, len(vertices)))
+        turns = [(shared[triangles[:, i]] * face_normals).sum(axis=1) for i in range(3)]
+        smooth &= np.stack(turns, axis=1) >= CREASE
+    sharp = ~smooth
     face, corner = np.nonzero(sharp)
     origin = np.concatenate([np.arange(len(vertices)), triangles[face, corner]])
     triangles = triangles.copy()
     triangles[face, corner] = len(vertices) + np.arange(len(face))
     return origin, triangles, np.concatenate([shared, face_normals[face]]).astype(np.float32)
+
+
+def sums_at_vertices(triangles, normals, smooth, count):
+    """Sums (count, 3) over each vertex of the normals (t, 3) of its triangles' corners that are smooth (t, 3)."""
+    return np.stack(
+        [
+            sum(np.bincount(triangles[:, i], normals[:, axis] * smooth[:, i], count) for i in range(3))
+            for axis in range(3)
+        ],
+        axis=1,
+    )
 
 
 def unit(vectors):

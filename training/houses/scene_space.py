@@ -220,7 +220,10 @@ def mark_cells(marked, corners, low, high, x0, y0):
         centres = np.stack(
             [x0 + (column + 0.5) * CELL, y0 + (row + 0.5) * CELL, np.full(len(row), (low + high) / 2)], 1
         )
-        meets = meets_box(corners[triangle] - centres[:, None], box)
+        near = corners[triangle] - centres[:, None]
+        meets = overlap_across(near, box, (2,))
+        rest = meets & (abs(near[:, :, 2]).max(axis=1) > box[2])  # of the others, all heights are between low and high
+        meets[rest] = meets_box(near[rest], box)
         marked[row[meets], column[meets]] = True
 
 
@@ -229,13 +232,18 @@ def meets_box(corners, box):
 
     Their bounding boxes must already meet it.
     """
-    sides = np.roll(corners, -1, axis=1) - corners
-    normals = np.cross(sides[:, 0], sides[:, 1])
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     meets = abs((normals * corners[:, 0]).sum(axis=1)) <= abs(normals) @ box
+    return meets & overlap_across(corners, box, (0, 1, 2))
+
+
+def overlap_across(corners, box, axes):
+    """Which triangles overlap the box along the directions that are at right angles to a side and to one of `axes`."""
+    sides, overlap = np.roll(corners, -1, axis=1) - corners, np.ones(len(corners), bool)
     for i in range(3):
-        for axis in range(3):
+        for axis in axes:
             second, third = (axis + 1) % 3, (axis + 2) % 3
             along = corners[:, :, third] * sides[:, i, None, second] - corners[:, :, second] * sides[:, i, None, third]
             reach = abs(sides[:, i, second]) * box[third] + abs(sides[:, i, third]) * box[second]
-            meets &= (along.min(axis=1) <= reach) & (along.max(axis=1) >= -reach)
-    return meets
+            overlap &= (along.min(axis=1) <= reach) & (along.max(axis=1) >= -reach)
+    return overlap
