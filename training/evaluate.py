@@ -25,8 +25,9 @@ from training.configuration import UserError, argument, parse, run_command, sect
 from training.data.dataset import ShardSet
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
 from training.data.scenes import TrajectorySource
-from training.data.trajectories import UNSEEN_SEEDS_FROM, device_for, render_houses
+from training.data.trajectories import device_for, render_houses
 from training.device import chosen_device
+from training.houses import UNSEEN_SEEDS_FROM, TrajectoryMaker, WalkConfig
 from training.image_quality import QUALITIES, image_quality
 
 EVALUATION_SEED = 1_000_003  # of the queries: the same for every network
@@ -187,7 +188,7 @@ class EvaluateConfig:
     data: str | None = setting(None, "Folder of shards to ask about; null: houses made at the start.")
     houses: int = setting(64, "Houses to ask about; one trajectory through each.")
     first_seed: int = setting(UNSEEN_SEEDS_FROM, "Seed of the first house; training uses those under 10,000,000.")
-    frames: int = setting(300, "Frames of each trajectory.")
+    walk: WalkConfig = section(WalkConfig)
     evaluation: EvaluationConfig = section(EvaluationConfig)
     sampling: SamplingConfig = section(SamplingConfig)
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to compute; auto: the GPU if there is one.")
@@ -195,8 +196,10 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_window(self.evaluation, self.sampling)
-        if self.frames < self.sampling.window:
-            raise ValueError(f"frames ({self.frames}) must be at least sampling.window ({self.sampling.window})")
+        if self.walk.frames < self.sampling.window:
+            raise ValueError(
+                f"walk.frames ({self.walk.frames}) must be at least sampling.window ({self.sampling.window})"
+            )
         if self.houses < 1 or self.first_seed < 0:
             raise ValueError(f"houses ({self.houses}) must be at least 1, first_seed ({self.first_seed}) at least 0")
 
@@ -208,12 +211,12 @@ def main(argv: list[str]) -> None:
         model = PlaceNet.from_pretrained(config.weights).to(device)
     except WeightsError as error:
         raise UserError(str(error)) from error
-    size, field_of_view = model.config.image_size, model.config.field_of_view_degrees
     if config.data is not None:
         data = opened_shards(Path(config.data), model.config, fewest_frames(config.evaluation, config.sampling))
     else:
-        place = device_for(config.houses, config.frames, size, "auto", device)
-        data = render_houses(config.first_seed, config.houses, config.frames, size, field_of_view, place)
+        maker = TrajectoryMaker(config.walk, 1, model.config.image_size, model.config.field_of_view_degrees)
+        place = device_for(config.houses, config.walk.frames, maker.image_size, "auto", device)
+        data = render_houses(config.first_seed, config.houses, maker, place)
     predictors = {"this network": prior_prediction(model, config.evaluation.samples)}
     predictors |= rivals(model.config, config.evaluation, device)
     scale = model.config.position_scale

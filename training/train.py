@@ -53,7 +53,6 @@ from training.data.sampling import SamplingConfig, assemble, draw_scenes
 from training.data.scenes import StepScenes, TrajectorySource, scene_stream
 from training.data.trajectories import (
     BYTES_PER_PIXEL,
-    UNSEEN_SEEDS_FROM,
     HousesConfig,
     device_for,
     render_houses,
@@ -69,7 +68,7 @@ from training.evaluate import (
     rivals,
     table,
 )
-from training.houses.classes import CLASS_NAMES
+from training.houses import CLASS_NAMES, UNSEEN_SEEDS_FROM, TrajectoryMaker
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
 
 MOST_WORKERS = 128
@@ -130,9 +129,10 @@ class TrainConfig:
                 raise ValueError(f"{name} must be over 0, not {getattr(self, name)}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, not {self.seed}")
-        if self.houses.frames < self.sampling.window:
+        if self.houses.walk.frames < self.sampling.window:
             raise ValueError(
-                f"houses.frames ({self.houses.frames}) must be at least sampling.window ({self.sampling.window})"
+                f"houses.walk.frames ({self.houses.walk.frames}) must be at least sampling.window "
+                f"({self.sampling.window})"
             )
         check_window(self.evaluation, self.sampling)
 
@@ -146,15 +146,18 @@ def train(config: TrainConfig, command: str) -> None:
     """Train, evaluate and write the weights; `command` is noted in them."""
     # ---- The device, memory and the run's folder, before any work.
     device = chosen_device(config.device)
-    houses, size, field_of_view = config.houses, config.model.image_size, config.model.field_of_view_degrees
+    houses, size = config.houses, config.model.image_size
+    maker = TrajectoryMaker(houses.walk, 1, size, config.model.field_of_view_degrees)
     made = houses.train * (config.data.train is None) + houses.unseen * (config.data.unseen is None)
-    place = device_for(made, houses.frames, size, houses.on_device, device)
+    place = device_for(made, houses.walk.frames, size, houses.on_device, device)
     frames = fewest_frames(config.evaluation, config.sampling)
     stored = {
         name: opened_shards(Path(folder), config.model, frames, config.data.skip_damaged)
         for name, folder in (("train", config.data.train), ("unseen", config.data.unseen))
         if folder is not None
     }
+    if "train" in stored and stored["train"].manifest.split == "unseen":
+        raise UserError(f"{config.data.train}: is of unseen houses, kept for evaluation: train on another data set")
     run = opened_run(config)
     state = newest_checkpoint(run / "checkpoints")
     if state is not None and is_finished(config, run, state):
@@ -185,12 +188,10 @@ def train(config: TrainConfig, command: str) -> None:
     scale = config.model.position_scale
     done = first = progress(config.schedule, samples_seen, seconds_before)
     if done < 1:
-        data = stored.get("train") or render_houses(0, houses.train, houses.frames, size, field_of_view, place)
+        data = stored.get("train") or render_houses(0, houses.train, maker, place)
         scenes = StepScenes(data, config.sampling, config.scenes, config.seed)
         stream = scene_stream(scenes, samples_seen // config.samples_per_step, config.data.processes)
-    unseen = stored.get("unseen") or render_houses(
-        UNSEEN_SEEDS_FROM, houses.unseen, houses.frames, size, field_of_view, place
-    )
+    unseen = stored.get("unseen") or render_houses(UNSEEN_SEEDS_FROM, houses.unseen, maker, place)
 
     # ---- The loop.
     log = RunLog(run, samples_seen)
@@ -451,7 +452,7 @@ def sizes(config: TrainConfig) -> str:
     """What `--dry-run` says after the configuration."""
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in PlaceNet(config.model).parameters())
-    frames = (config.houses.train + config.houses.unseen) * config.houses.frames
+    frames = (config.houses.train + config.houses.unseen) * config.houses.walk.frames
     steps = -(-config.schedule.samples // config.samples_per_step)
     stored = count * (2 if config.half_precision else 4)
     return (

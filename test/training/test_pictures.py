@@ -272,3 +272,16 @@ def test_missing_egl_names_the_packages_to_install(monkeypatch):
     monkeypatch.setattr(moderngl, "create_context", refuse)
     with pytest.raises(GraphicsError, match=r"libEGL\.so\.1.*install libegl1 .*libegl-mesa0"):
         HousePictures(64, 64, 60.0)
+
+
+def test_several_cameras_of_a_process_do_not_disturb_each_other():
+    house, poses = make_house(1), make_path(make_house(1), 1)[:20]
+    with HousePictures(16, 16, 60.0) as first:
+        first.load(house)
+        alone = first.take(poses)
+        with HousePictures(24, 24, 60.0) as second:
+            second.load(make_house(2))
+            assert np.array_equal(first.take(poses).depth, alone.depth)
+            second.take(poses)
+        assert np.array_equal(first.take(poses).depth, alone.depth)
+        assert np.array_equal(first.take(poses).rgb, alone.rgb)

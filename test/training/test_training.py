@@ -21,6 +21,7 @@ from training.configuration import REPOSITORY, UserError
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
 from training.data.trajectories import SHARE_OF_MEMORY, HousesConfig, TrajectorySet
 from training.evaluate import EvaluationConfig
+from training.houses import WalkConfig
 from training.image_quality import image_quality
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
 from training.train import TrainConfig, train
@@ -34,8 +35,10 @@ MODEL = PlaceNetConfig(image_size=16, representation_channels=16, hidden_channel
 def config(tmp_path, monkeypatch):
     """A run of a second, in round rooms."""
 
-    def rooms(first_seed, houses, frames, size, field_of_view, place):
-        return TrajectorySet.of([round_room(first_seed + index, frames, size) for index in range(houses)])
+    def rooms(first_seed, houses, maker, place):
+        return TrajectorySet.of(
+            [round_room(first_seed + index, maker.walk.frames, maker.image_size) for index in range(houses)]
+        )
 
     monkeypatch.setattr(training.train, "render_houses", rooms)
     return TrainConfig(
@@ -43,7 +46,7 @@ def config(tmp_path, monkeypatch):
         device="cpu",
         scenes=2,
         model=MODEL,
-        houses=HousesConfig(train=4, unseen=2, frames=40),
+        houses=HousesConfig(train=4, unseen=2, walk=WalkConfig(frames=40)),
         sampling=SamplingConfig(window=12, fewest_observations=2, most_observations=4, queries=2, drop_depth=0.2),
         schedule=ScheduleConfig(samples=80, learning_rate=2e-3, warm_up=0.1, average_half_life=20),
         evaluation=EvaluationConfig(queries=8, observations=(2, 3)),
@@ -318,13 +321,13 @@ def test_the_average_halves_what_is_older_than_its_half_life():
 def test_the_commands_train_and_evaluate_in_real_houses(tmp_path):
     tiny = [
         "model.image_size=16", "model.representation_channels=8", "model.hidden_channels=8", "model.canvas_channels=8",
-        "model.layers=1", "houses.train=1", "houses.unseen=1", "houses.frames=30", "schedule.samples=16",
+        "model.layers=1", "houses.train=1", "houses.unseen=1", "houses.walk.frames=30", "schedule.samples=16",
         "evaluation.queries=8", "device=cpu", f"run={tmp_path / 'run'}",
     ]  # fmt: skip
     trained = python_m("training.train", "smoke", *tiny)
     assert trained.returncode == 0, trained.stderr
     weights, output = tmp_path / "run" / "weights", tmp_path / "figures.json"
-    asked = ["houses=1", "frames=30", "evaluation.queries=8", "evaluation.depth=false", "device=cpu"]
+    asked = ["houses=1", "walk.frames=30", "evaluation.queries=8", "evaluation.depth=false", "device=cpu"]
     evaluated = python_m("training.evaluate", str(weights), f"output={output}", *asked)
     assert evaluated.returncode == 0, evaluated.stderr
     assert "this network" in evaluated.stdout and "reprojection" not in evaluated.stdout  # without depth there is none
@@ -347,11 +350,15 @@ def python_m(*words):
         (training.train.main, ["smoke", "schedule.sample=3"], "unknown key 'schedule.sample'.*'schedule.samples'"),
         (training.train.main, ["smok"], "no configuration 'smok'.*smoke"),
         (training.train.main, ["sampling.queries=9"], r"most_observations \(17\) and queries \(9\).*window of 20"),
-        (training.train.main, ["houses.frames=10"], r"houses.frames \(10\).*sampling.window \(20\)"),
+        (training.train.main, ["houses.walk.frames=10"], r"houses.walk.frames \(10\).*sampling.window \(20\)"),
         (training.train.main, ["model.layers=0"], "model: layers must be .*1.*, not 0"),
         (training.train.main, ["evaluation.observations=3,20"], r"evaluation.observations \(20\).*window \(20\)"),
         (training.evaluate.main, [], "missing WEIGHTS"),
-        (training.evaluate.main, ["weights", "frames=10"], r"frames \(10\) must be .* sampling.window \(20\)"),
+        (
+            training.evaluate.main,
+            ["weights", "walk.frames=10"],
+            r"walk.frames \(10\) must be .* sampling.window \(20\)",
+        ),
         (training.evaluate.main, ["no/such/folder", "device=cpu"], "no/such/folder/model.json: no weights here"),
     ],
 )

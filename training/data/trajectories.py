@@ -18,14 +18,13 @@ from typing import Literal
 import numpy as np
 import torch
 
-from training.configuration import UserError, setting
+from training.configuration import UserError, section, setting
 from training.data.sampling import Draw, moved
 from training.data.shards import StoredFrames
-from training.houses import GraphicsError, make_trajectories
+from training.houses import UNSEEN_SEEDS_FROM, TrajectoryMaker, WalkConfig, make_trajectories
 from training.trajectory import Trajectory
 
 BYTES_PER_PIXEL = 3 + 2 + 1  # rgb, depth, objects
-UNSEEN_SEEDS_FROM = 10_000_000  # houses below are for training, houses from here on are never trained on
 SHARE_OF_MEMORY = 0.6  # of the free GPU or the machine's memory that trajectories may take; training needs the rest
 
 
@@ -35,7 +34,7 @@ class HousesConfig:
 
     train: int = setting(2000, "Houses to train on, by seed from 0 on; one trajectory through each.")
     unseen: int = setting(64, "Houses never trained on, for evaluation, by seed from 10,000,000 on.")
-    frames: int = setting(300, "Frames of each trajectory.")
+    walk: WalkConfig = section(WalkConfig)
     on_device: Literal["auto", "yes", "no"] = setting(
         "auto", "Hold the trajectories on the training device; auto: where they fit.", may_change=True
     )
@@ -114,28 +113,16 @@ def device_for(trajectories: int, frames: int, image_size: int, wish: str, devic
     return torch.device("cpu")
 
 
-def render_houses(
-    first_seed: int,
-    houses: int,
-    frames: int,
-    image_size: int,
-    field_of_view_degrees: float,
-    place: torch.device,
-) -> TrajectorySet:
+def render_houses(first_seed: int, houses: int, maker: TrajectoryMaker, place: torch.device) -> TrajectorySet:
     """One trajectory through each of the generated houses from `first_seed` on, held on `place`, see `device_for`.
 
     Raises UserError where nothing can be rendered.
     """
-    held = TrajectorySet(houses, frames, image_size, place)
+    held = TrajectorySet(houses, maker.walk.frames, maker.image_size, place)
     seeds = range(first_seed, first_seed + houses)
     processes = min(houses, len(os.sched_getaffinity(0)))
     start = time.monotonic()
-    try:
-        for index, trajectory in enumerate(
-            make_trajectories(seeds, processes, frames, image_size, field_of_view_degrees)
-        ):
-            held.put(index, trajectory)
-            _show_progress(f"houses from seed {first_seed:,}", index + 1, houses, time.monotonic() - start)
-    except GraphicsError as error:
-        raise UserError(str(error)) from error
+    for index, trajectory in enumerate(make_trajectories(seeds, processes, maker)):
+        held.put(index, trajectory)
+        _show_progress(f"houses from seed {first_seed:,}", index + 1, houses, time.monotonic() - start)
     return held

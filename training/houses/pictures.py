@@ -7,6 +7,7 @@ from a file `scene_drawing`'s.
 """
 
 import importlib.util
+import os
 from dataclasses import dataclass
 
 import moderngl
@@ -119,6 +120,10 @@ class HousePictures:
 
     def load(self, place):
         """Make this House or Scene the one that pictures are taken in."""
+        with self.context:  # OpenGL draws with the context made last, which may be another camera's
+            self._load(place)
+
+    def _load(self, place):
         kind = HouseDrawer if isinstance(place, House) else SceneDrawer
         for other, drawer in self._drawers.items():
             if other is not kind:
@@ -140,9 +145,14 @@ class HousePictures:
             np.empty((frames, self.height, self.width), np.float32),
             np.empty((frames, self.height, self.width), np.uint8),
         )
+        with self.context:
+            self._take(poses, pictures)
+        return pictures
+
+    def _take(self, poses, pictures):
         drawn = None
-        for number, first in enumerate(range(0, frames, self._rows)):
-            part = slice(first, min(first + self._rows, frames))
+        for number, first in enumerate(range(0, len(poses), self._rows)):
+            part = slice(first, min(first + self._rows, len(poses)))
             target = self._resolved[number % 2]
             self._draw(poses[part], target)
             if drawn:
@@ -150,7 +160,6 @@ class HousePictures:
             drawn = part, target
         if drawn:
             self._read(pictures, *drawn)
-        return pictures
 
     def _draw(self, poses, target):
         context = self.context
@@ -175,6 +184,14 @@ class HousePictures:
             pictures.rgb[part, ..., channel] = colour[..., channel]
         pictures.objects[part] = colour[..., 3]
         target.read_into(pictures.depth[part].data.cast("B"), viewport, 1, attachment=1, alignment=1, dtype="f4")
+
+
+def draw_in_one_thread():
+    """Have Mesa's software renderer draw in the threads that ask for pictures, from the first camera on.
+
+    For processes that work side by side, one for each core: they then need a tenth less of the processor.
+    """
+    os.environ.setdefault("LP_NUM_THREADS", "0")
 
 
 def create_context():

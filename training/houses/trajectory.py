@@ -1,4 +1,4 @@
-"""Trajectories: a walk through a made house, its pictures and poses, one for each seed.
+"""Trajectories: walks through a place, their pictures and poses, so many for each seed.
 
 Keeping them on a disk is `training.data`'s business.
 """
@@ -7,41 +7,101 @@ import multiprocessing
 import os
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 
 import numpy as np
 
+from training.configuration import UserError
+from training.houses.free_space import NoFreeSpace
+from training.houses.house_file import read_house
 from training.houses.pictures import HousePictures
 from training.houses.plan import make_house
-from training.houses.walks import make_path
+from training.houses.scene_file import read_scene
+from training.houses.walks import WalkConfig, make_walks
+from training.trajectory import Trajectory
+
+UNSEEN_SEEDS_FROM = 10_000_000  # houses below are for training, houses from here on are never trained on
+GENERATOR_VERSION = 2  # counts up when a seed gives another house, walk or picture than before
 
 _camera = None  # of this process; kept, because a graphics context takes longer to make than a trajectory
 
 
 @dataclass(frozen=True)
-class Trajectory:
-    """A walk of f frames, camera at the principal point of a square picture of s x s pixels.
+class MadeHouse:
+    """The houses that seeds make."""
 
-    rgb: uint8 (f, s, s, 3). depth: uint16 (f, s, s), millimetres along the optical axis, 0 = none.
-    objects: uint8 (f, s, s), indices into `classes.CLASS_NAMES`. poses: float32 (f, 5), x, y, z, yaw, pitch.
+    def place(self, seed):
+        """The house of a seed, and no remarks."""
+        return make_house(seed), ()
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """A House-Traveler house file, furnished in the look of each seed."""
+
+    path: str
+
+    def place(self, seed):
+        """The house in the look of a seed, and what was assumed or found wrong. Raises UserError."""
+        return read_house(self.path, seed)
+
+
+@dataclass(frozen=True)
+class SceneFile:
+    """A scene that trimesh reads: the same for all seeds, only walks differ. up and scale: see `read_scene`."""
+
+    path: str
+    up: str = "auto"
+    scale: float | None = None
+
+    def place(self, seed):
+        """The scene, and what was assumed or found wrong. Raises UserError."""
+        scene = _scene_of(self)
+        return scene, scene.remarks
+
+
+@lru_cache(maxsize=1)  # a scan of a million triangles takes seconds to read
+def _scene_of(file):
+    return read_scene(file.path, file.up, file.scale)
+
+
+@dataclass(frozen=True)
+class TrajectoryMaker:
+    """Makes the trajectories of a seed, the same on every machine but for the last bits of what a graphics card draws.
+
+    source: whence a seed's place comes, one of the classes above. walks: trajectories of each seed.
+    field_of_view_degrees: across the whole picture both ways.
     """
 
-    rgb: np.ndarray
-    depth: np.ndarray
-    objects: np.ndarray
-    poses: np.ndarray
-    house_seed: int
+    walk: WalkConfig = field(default_factory=WalkConfig)
+    walks: int = 1
+    image_size: int = 64
+    field_of_view_degrees: float = 60.0
+    source: MadeHouse | PlanFile | SceneFile = field(default_factory=MadeHouse)
 
+    def __call__(self, seed):
+        """Yield them, one at a time. Raises UserError where there is no house or nothing to walk on in it."""
+        place, _ = self.source.place(seed)
+        try:
+            walks = make_walks(place, seed, self.walks, self.walk)
+        except NoFreeSpace as error:
+            raise UserError(f"{self.where(seed)}: {error}") from error
+        camera = _camera_of(self.image_size, self.field_of_view_degrees)
+        camera.load(place)
+        for number, poses in enumerate(walks):
+            pictures = camera.take(poses)
+            depth = millimetres(pictures.depth)
+            yield Trajectory(poses, pictures.rgb, depth, pictures.objects, f"{self.where(seed)}, walk {number}")
 
-def make_trajectory(seed, frames=300, image_size=64, field_of_view_degrees=60.0):
-    """The trajectory of a seed: through the house of that seed, on the path of that seed."""
-    house = make_house(seed)
-    poses = make_path(house, seed, frames)
-    camera = _camera_of(image_size, field_of_view_degrees)
-    camera.load(house)
-    pictures = camera.take(poses)
-    return Trajectory(pictures.rgb, millimetres(pictures.depth), pictures.objects, poses, seed)
+    def where(self, seed):
+        """The place of a seed, for messages."""
+        return f"house {seed}" if isinstance(self.source, MadeHouse) else f"{self.source.path}, seed {seed}"
+
+    def all_of(self, seed):
+        """The trajectories of a seed, as a list: what another process can send back."""
+        return list(self(seed))
 
 
 def _camera_of(image_size, field_of_view_degrees):
@@ -54,10 +114,10 @@ def _camera_of(image_size, field_of_view_degrees):
     return _camera
 
 
-def make_trajectories(seeds, processes, frames=300, image_size=64, field_of_view_degrees=60.0):
-    """Yield the trajectories of some seeds in their order, made by several processes.
+def make_trajectories(seeds, processes, maker):
+    """Yield the trajectories that a TrajectoryMaker makes of some seeds, in their order, made by several processes.
 
-    Memory stays bounded however many seeds there are: each process is at most two trajectories ahead of the reader.
+    Memory stays bounded however many seeds there are: each process is at most two seeds ahead of the reader.
     """
     context = multiprocessing.get_context("spawn")  # a graphics context does not survive a fork
     seeds = iter(seeds)
@@ -65,11 +125,11 @@ def make_trajectories(seeds, processes, frames=300, image_size=64, field_of_view
         waiting = deque()
         try:
             for seed in islice(seeds, 2 * processes):
-                waiting.append(pool.submit(make_trajectory, seed, frames, image_size, field_of_view_degrees))
+                waiting.append(pool.submit(maker.all_of, seed))
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
                 for seed in islice(seeds, 1):
-                    waiting.append(pool.submit(make_trajectory, seed, frames, image_size, field_of_view_degrees))
+                    waiting.append(pool.submit(maker.all_of, seed))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
