@@ -9,7 +9,9 @@ from shapely import LineString, box, prepare
 from shapely.ops import unary_union
 
 from training.houses import WalkConfig, make_house, make_walks
-from training.houses.free_space import Grid
+from training.houses.free_space import Grid, walkable
+from training.houses.walks import find_follower
+from training.houses.wall_following import Journey
 
 CARPET_HEIGHT, ROBOT_HEIGHT, ROBOT_RADIUS = 0.15, 0.75, 0.22  # metres
 TURNING = slice(143, 156)  # frames in which the robot is where it turns round
@@ -158,6 +160,39 @@ def test_a_walk_that_comes_round_goes_on_to_the_next_room():
     entered = rooms[np.append(True, np.diff(rooms) != 0)]
     assert set(entered.tolist()) == {0, 1, 2} and len(entered) <= 5
     assert min((rooms == room).sum() for room in range(3)) > 15
+
+
+def test_following_a_wall_stops_at_a_place_visited_before():
+    follower = find_follower(Boxes((4.0, 4.0)), 1.0)
+    wall = follower.walls[0]
+    journey = Journey(follower, follower.walls, [0])
+    visited, rest = wall.points[:100], len(wall.points) - 100
+    journey.add(visited)
+    runs = journey.unvisited_runs(wall)
+    ahead = [wall.points[(first + np.arange(run)) % len(wall.points)] for first, run in enumerate(runs) if run]
+    assert max(map(len, ahead)) > rest - 15
+    assert min(LineString(visited).distance(shapely.points(points)).min() for points in ahead) > 0.25
+
+
+def test_what_blocks_a_house_is_all_that_stands_between_carpets_and_the_camera():
+    depends_on_height = 0
+    for seed in range(3):
+        house = make_house(seed)
+        place, areas = walkable(house), []
+        points = np.random.default_rng(seed).uniform(0.0, (house.bounds.x1, house.bounds.y1), (300, 2))
+        for top in (ROBOT_HEIGHT, 1.7):
+            areas.append(obstacle_area(house, top))
+            prepare(areas[-1])
+            distances = shapely.distance(areas[-1], shapely.points(points))
+            assert np.allclose(place.clearance(points, top), distances, atol=1e-9)
+            grid = place.grid(top)
+            rows, columns = np.nonzero(np.ones_like(grid.blocked))
+            centres = grid.centres(rows, columns)
+            blocked = shapely.distance(areas[-1], shapely.points(centres)) < 0.0249  # reaches well into the cell
+            assert not (blocked & ~grid.blocked.reshape(-1)).any()
+            assert grid.blocked.sum() <= 1.1 * blocked.sum()
+        depends_on_height += not areas[0].equals(areas[1])
+    assert depends_on_height == 3
 
 
 def test_walks_are_the_first_of_one_sequence_and_differ_from_each_other():
