@@ -20,6 +20,7 @@ from typing import Any
 from training.configuration import parse, run_command, setting
 from training.data.shards import Description, encode, write_shard
 from training.houses import CLASS_NAMES, HousePictures, TrajectoryMaker, WalkConfig, make_house, make_walks
+from training.houses.pictures import draw_in_one_thread
 from training.houses.trajectory import millimetres
 from training.trajectory import Trajectory
 
@@ -116,7 +117,7 @@ def _starts_and_ends(times: list[tuple[float, ...]]) -> list[tuple[tuple[float, 
 def _begin(start: Any) -> None:
     global _start
     _start = start
-    os.environ.setdefault("LP_NUM_THREADS", "1")
+    draw_in_one_thread()
 
 
 def _take_and_write(houses: int, folder: str) -> tuple[float, float, float, float]:

@@ -11,7 +11,7 @@ from scipy import ndimage
 GAMMA = 2.2  # of sRGB, near enough; light is kept encoded by it, so that it multiplies encoded colours
 BRIGHTEST = 1.5  # encoded light that a texel of 255 stands for
 EXPOSURE = 1.15
-TEXEL = 0.15  # metres, where the house is not too large
+TEXEL = 0.2  # metres, where the house is not too large; finer ones are not told apart at 64 x 64
 LARGEST_PATCH = 128  # texels along a side
 MOST_TEXELS = 500_000  # of the faces of one house
 MAP_WIDTH = 1024  # texels

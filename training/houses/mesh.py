@@ -5,6 +5,7 @@ Faces look inwards on walls, outwards on furniture, and are wound counter-clockw
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,18 +85,16 @@ def unit_cylinder():
     sides = np.stack([low, low + 1, low + n + 2, low, low + n + 2, low + n + 1], axis=1)
     fan = np.stack([np.zeros(n - 2, int), low[1:-1], low[2:]], axis=1)
     triangles = [sides.reshape(-1), fan.reshape(-1) + 2 * n + 2, fan[:, ::-1].reshape(-1) + 3 * n + 2]
-    lid = np.tile(up, (n + 1, 1))
-    column = np.arange(n + 1)
-    texels = np.concatenate(
-        [
-            np.stack([column[: n + 1 - flat], np.full(n + 1 - flat, row)], axis=1)
-            for row, flat in enumerate((0, 0, 1, 1))
-        ]
-    )
-    lit_points = np.stack([around - up, around + up, lid, -lid])
-    rows = np.array([(0, 1), (0, 1), (2, 2), (3, 3)])[texels[:, 1]]
+    lid, ring = np.tile(up, (n + 1, 1)), np.arange(n + 1)
+    row = np.repeat([0, 1, 2, 3], [n + 1, n + 1, n, n])
     return Solid(
-        corners, uv, np.concatenate(triangles), lit_points, np.stack([around, around, lid, -lid]), texels, rows
+        corners=corners,
+        uv=uv,
+        indices=np.concatenate(triangles),
+        lit_points=np.stack([around - up, around + up, lid, -lid]),
+        lit_normals=np.stack([around, around, lid, -lid]),
+        texels=np.stack([np.concatenate([ring, ring, ring[:-1], ring[:-1]]), row], axis=1),
+        rows=np.array([(0, 1), (0, 1), (2, 2), (3, 3)])[row],
     )
 
 
@@ -109,9 +108,15 @@ def unit_ball():
     start = (np.arange(BALL_RINGS)[:, None] * row + np.arange(BALL_SIDES)[None, :]).reshape(-1)
     triangles = np.stack([start, start + 1, start + row + 1, start, start + row + 1, start + row], axis=1)
     grid = corners.reshape(BALL_RINGS + 1, row, 3)
-    texels = np.stack([np.arange(len(corners)) % row, np.arange(len(corners)) // row], axis=1)
-    rows = np.tile((0, BALL_RINGS), (len(corners), 1))
-    return Solid(corners, np.stack([lon / 2, -lat / 2], axis=1), triangles.reshape(-1), grid, grid, texels, rows)
+    return Solid(
+        corners=corners,
+        uv=np.stack([lon / 2, -lat / 2], axis=1),
+        indices=triangles.reshape(-1),
+        lit_points=grid,
+        lit_normals=grid,
+        texels=np.stack([np.arange(len(corners)) % row, np.arange(len(corners)) // row], axis=1),
+        rows=np.tile((0, BALL_RINGS), (len(corners), 1)),
+    )
 
 
 CYLINDER, BALL = unit_cylinder(), unit_ball()
@@ -135,6 +140,16 @@ class Mesh:
     chunk_rooms: np.ndarray
     chunk_areas: np.ndarray
     light_map: np.ndarray
+
+
+class Lit(NamedTuple):
+    """Points whose light is kept, (n, 3), with their normals, rooms (n,), the light that they send out and texels."""
+
+    points: np.ndarray
+    normals: np.ndarray
+    rooms: np.ndarray
+    emission: np.ndarray
+    texels: np.ndarray  # (n,) numbers of texels of the light map, row by row
 
 
 class MeshBuilder:
@@ -232,30 +247,41 @@ class MeshBuilder:
 
     def light_map(self, rows, quads, quad_sizes, corners, height):
         """The light map: patches of these sizes (f, 2) at these corners for quads, and those of the solids."""
-        face, texels = patch_texels(quad_sizes)
-        along = (texels + 0.5 * (quad_sizes == 1)[face]) / np.maximum(quad_sizes - 1, 1)[face]
-        along = along.astype(np.float32)[..., None]
+        lit = [self.lit_faces(rows, quads, quad_sizes, corners[: len(quads)])]
+        for (solid, _, part), chunk, corner in zip(self.solids, self.solid_chunks, corners[len(quads) :], strict=True):
+            lit.append(self.lit_solid(solid, part, self.chunk_rooms[chunk], corner))
+        *where, texels = (np.concatenate(arrays) for arrays in zip(*lit, strict=True))
+        picture = np.zeros((height * MAP_WIDTH, 3), np.uint8)
+        picture[texels] = HouseLight(self.house).texels(*where)
+        return picture.reshape(height, MAP_WIDTH, 3)
+
+    def lit_faces(self, rows, quads, sizes, corners):
+        """What is lit of faces with patches of these sizes at these corners, each (f, 2)."""
+        face, texels = patch_texels(sizes)
+        along = (texels + 0.5 * (sizes == 1)[face]) / np.maximum(sizes - 1, 1)[face]
         origin, right, _, top = np.moveaxis(quads["position"], 1, 0)
         side, material = rows[:, 0].astype(int), rows[:, 7].astype(int)
-        points = [origin[face] + along[:, 0] * (right - origin)[face] + along[:, 1] * (top - origin)[face]]
-        normals, places = [FACE_NORMALS.astype(np.float32)[side][face]], [corners[face] + texels]
-        rooms, emission = [self.face_rooms()[face]], [self.emission[material][face]]
-        for (solid, _, part), chunk, corner in zip(self.solids, self.solid_chunks, corners[len(quads) :], strict=True):
-            lit = solid.lit_points.reshape(-1, 3)
-            low, high = np.array(part.low), np.array(part.high)
-            points.append(((low + high) / 2 + lit * (high - low) / 2).astype(np.float32))
-            normals.append(solid.lit_normals.reshape(-1, 3).astype(np.float32))
-            rooms.append(np.full(len(lit), self.chunk_rooms[chunk]))
-            emission.append(np.full(len(lit), self.emission[part.material]))
-            places.append(corner + np.indices(solid.lit_points.shape[1::-1]).T.reshape(-1, 2))
-        points, normals, rooms, emission, places = map(np.concatenate, (points, normals, rooms, emission, places))
-        picture = np.zeros((height, MAP_WIDTH, 3), np.uint8)
-        picture[places[:, 1], places[:, 0]] = HouseLight(self.house).texels(points, normals, rooms, emission)
-        return picture
+        sides = np.concatenate([origin, right - origin, top - origin, FACE_NORMALS[side]], axis=1, dtype=np.float32)
+        sides, along = sides[face], along.astype(np.float32)
+        return Lit(
+            sides[:, :3] + along[:, :1] * sides[:, 3:6] + along[:, 1:] * sides[:, 6:9],
+            sides[:, 9:],
+            np.array(self.chunk_rooms)[self.face_chunks][face],
+            self.emission[material][face],
+            (corners @ (1, MAP_WIDTH))[face] + texels @ (1, MAP_WIDTH),
+        )
 
-    def face_rooms(self):
-        """The room of each face, (faces,)."""
-        return np.array(self.chunk_rooms)[self.face_chunks]
+    def lit_solid(self, solid, part, room, corner):
+        """What is lit of a curved part, in the patch at this corner."""
+        low, high, lit = np.array(part.low), np.array(part.high), solid.lit_points.reshape(-1, 3)
+        row, column = np.indices(solid.lit_points.shape[:2]).reshape(2, -1)
+        return Lit(
+            ((low + high) / 2 + lit * (high - low) / 2).astype(np.float32),
+            solid.lit_normals.reshape(-1, 3).astype(np.float32),
+            np.full(len(lit), room),
+            np.full(len(lit), self.emission[part.material]),
+            corner[0] + column + (corner[1] + row) * MAP_WIDTH,
+        )
 
     def uv(self, positions, side, material, plain):
         """Where on the pattern's tile the corners (faces, 4, 3) lie: (faces, 4, 2)."""
