@@ -50,7 +50,7 @@ class MakeHousesConfig:
     field_of_view: float = setting(60.0, "Degrees across a picture, both ways.")
     houses_per_shard: int = setting(100, "Houses in each file.")
     part: str = setting("1/1", "i/n: make every n-th file from the i-th on; the parts together are the whole.")
-    processes: int = setting(0, "Processes; 0: one for each core.")
+    processes: int | None = setting(None, "Processes that make them; null: one for each core.")
 
     def __post_init__(self) -> None:
         for name, most in (("houses", 10_000_000), ("walks", 1000), ("image_size", 1024), ("houses_per_shard", 10_000)):
@@ -67,8 +67,8 @@ class MakeHousesConfig:
             raise ValueError("plan and scene are two places: set one of them")
         if not 0 < self.field_of_view < 180:
             raise ValueError(f"field_of_view must be over 0 and under 180 degrees, not {self.field_of_view:g}")
-        if not 0 <= self.processes <= 1024:
-            raise ValueError(f"processes must be 0 to 1024, not {self.processes}")
+        if self.processes is not None and not 1 <= self.processes <= 1024:
+            raise ValueError(f"processes must be 1 to 1024, not {self.processes}")
         if self.scene is None and (self.scale is not None or self.up != "auto"):
             raise ValueError("up and scale are of a scene: set scene, too")
         self.part_of()

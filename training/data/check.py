@@ -39,11 +39,11 @@ class CheckConfig:
     data: str = argument("Folder of the data set.")
     sheet: str = setting("out/contact-sheet.png", "File for the contact sheet.")
     decode: bool = setting(True, "Decode every frame; false: compare SHA-256 alone.")
-    processes: int = setting(0, "Processes; 0: one for each core.")
+    processes: int | None = setting(None, "Processes that decode; null: one for each core.")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.processes <= 1024:
-            raise ValueError(f"processes must be 0 to 1024, not {self.processes}")
+        if self.processes is not None and not 1 <= self.processes <= 1024:
+            raise ValueError(f"processes must be 1 to 1024, not {self.processes}")
 
 
 @dataclass
