@@ -1,5 +1,6 @@
 """`python -m training.convert bag`: real bags, most of them the demonstration's with its messages edited."""
 
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 from rosbags.rosbag1 import Reader, Writer
 
-from placenet_ros.scene.camera import PinholeCamera
+from placenet_ros.node.image_layout import ImageError
 from training.configuration import UserError, parse
+from training.data import bag_images
 from training.data.bag_file import TYPES, nanoseconds
 from training.data.bags import BagImport, convert_bag, find_topics, import_bag, opened_bag
 from training.data.dataset import ShardSet
@@ -249,6 +251,39 @@ def test_other_encodings_and_topics_of_the_same_pixels_give_the_same_pictures(ba
     assert dropped == []
 
 
+def compressed(name, data):
+    header = TYPES.types["std_msgs/msg/Header"](0, TYPES.types["builtin_interfaces/msg/Time"](0, 0), "camera")
+    kind = TYPES.types["sensor_msgs/msg/CompressedImage"]
+    return kind(header=header, format=name, data=np.frombuffer(data, np.uint8))
+
+
+def test_compressed_depth_in_metres_is_read_back_to_its_quantisation():
+    """As compressed_depth_image_transport writes 32FC1: 16 bits of the inverse, best near the camera."""
+    metres = np.linspace(0.3, 9.0, 64 * 48, dtype=np.float32).reshape(48, 64)
+    metres[:4] = 0
+    scale, farthest = 100.0 * 101.0, 10.0
+    offset = 1 - scale / farthest
+    quantised = np.where(metres > 0, scale / np.maximum(metres, 0.1) + offset, 0).astype(np.uint16)
+    data = struct.pack("<iff", 0, scale, offset) + cv2.imencode(".png", quantised)[1].tobytes()
+    found = bag_images.millimetres(bag_images.depth(compressed("32FC1; compressedDepth png", data))) / 1000
+    assert (found[:4] == 0).all() and (np.abs(found - metres)[4:] < 0.0005 + metres[4:] ** 2 / scale).all()
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "data", "complaint"),
+    [
+        ("depth", "16UC1; compressedDepth rvl", bytes(100), "compressedDepth rvl' is not supported"),
+        ("colours", "jpeg", b"\xff\xd8\xff" + bytes(100), "damaged"),
+        ("colours", "h264", bytes(100), "neither a JPEG nor a PNG"),
+        ("colours", "png", b"\x89PNG\r\n\x1a\n" + bytes(8) + b"\0\0\xff\xff" * 2, "claims 65535 x 65535 pixels"),
+        ("labels", "jpeg", b"\xff\xd8\xff" + bytes(100), "compressed class ids must be a PNG"),
+    ],
+)
+def test_compressed_images_that_cannot_be_used_are_named_before_they_are_decoded(read, name, data, complaint):
+    with pytest.raises(ImageError, match=complaint):
+        getattr(bag_images, read)(compressed(name, data))
+
+
 def test_depth_is_taken_unnamed_only_if_it_is_aligned_to_the_image_and_the_only_one(bag, tmp_path):
     def found(edit, name):
         path = edited(bag, tmp_path / name, short(edit))
@@ -369,7 +404,6 @@ def test_images_without_depth_of_their_stamp_are_not_used(bag, drive, tmp_path):
 
 # ---- Cameras ---------------------------------------------------------------------------------------------------------
 
-WIDE = PinholeCamera(640, 480, 300.0, 300.0, 319.5, 239.5)
 DISTORTION = (-0.25, 0.06, 0.001, -0.0005, 0.0)
 
 

@@ -139,8 +139,8 @@ def _coded_size(head: bytes, data: np.ndarray) -> tuple[int, int]:
         try:
             height, width, *_ = simplejpeg.decode_jpeg_header(bytes(data), strict=False)
             return width, height
-        except ValueError as error:
-            raise ImageError("not decoded", f"a compressed image is damaged: {error}") from error
+        except (ValueError, LookupError) as error:  # LookupError: of a colour space that it does not know
+            raise ImageError("not decoded", "a compressed image is damaged: it has no JPEG header") from error
     raise ImageError("bad encoding", "a compressed image is neither a JPEG nor a PNG")
 
 
