@@ -128,14 +128,18 @@ class Traveler:
         order = Draws(WALK_DRAWS, self.seed, self.round, 1).shuffled(rooms)
         # a blind alley can only be visited by starting in it; at first, that comes before all else
         first = {room for room in rooms if self.round == 0 and follower.is_blind_alley(room)}
-        start = min(order, key=lambda room: (self.visited[room], room not in first))
         left_hand = draws.chance(0.5) and self.round > 0
         rank = self.visited * len(self.visited) + position_in(order, len(self.visited))
-        line = follower.line(start, rank, SPARE_LENGTH * STEPS_OUT * STEP, left_hand)
-        out = self.driven(follower, evenly_spaced(line), draws)
-        self.visited[start] = True
-        self.remember(follower.space.grid, out)
-        return there_and_back(out)[:frames]
+        for start in sorted(order, key=lambda room: (self.visited[room], room not in first)):
+            line = follower.line(start, rank, SPARE_LENGTH * STEPS_OUT * STEP, left_hand)
+            out = driven(follower, evenly_spaced(line), draws)
+            if out is not None:
+                self.visited[start] = True
+                self.remember(follower.space.grid, out)
+                return there_and_back(out)[:frames]
+        raise NoFreeSpace(
+            f"no free space: starting from any of {len(order)} rooms, a robot comes too near to something"
+        )
 
     def follower(self, top):
         """What follows walls in the free space below this height: with wide turns, or tight ones.
@@ -148,15 +152,6 @@ class Traveler:
                 del self.followers[next(iter(self.followers))]
             self.followers[blocked] = find_follower(self.place, top)
         return self.followers[blocked]
-
-    def driven(self, follower, line, draws):
-        """x, y, heading (145, 3) of a vehicle that follows a line and keeps clear of everything."""
-        noise = displacements(draws, len(line))
-        for share, smoothing_length in WAYS_TO_DRIVE:
-            out = drive(line + share * noise, STEPS_OUT, smoothing_length, follower.ways.wheelbase)
-            if keeps_clear(follower.space, out[:, :2]):
-                return out
-        raise AssertionError("no way to drive")
 
     def remember(self, grid, out):
         """Remember the rooms that a walk has been in."""
@@ -189,6 +184,16 @@ def keeps_clear(space, points):
     between = (1 - share) * points[:-1] + share * points[1:]
     between = np.concatenate([between.reshape(-1, 2), points[-1:]])
     return bool(space.place.clearance(between, space.top).min().round(4) >= CHECKED_CLEARANCE)
+
+
+def driven(follower, line, draws):
+    """x, y, heading (145, 3) of a vehicle that follows a line; None if it cannot keep clear of everything."""
+    noise = displacements(draws, len(line))
+    for share, smoothing_length in WAYS_TO_DRIVE:
+        out = drive(line + share * noise, STEPS_OUT, smoothing_length, follower.ways.wheelbase)
+        if keeps_clear(follower.space, out[:, :2]):
+            return out
+    return None
 
 
 def displacements(draws, count):
