@@ -18,13 +18,18 @@ from training.houses import (
     house_drawing,
     make_house,
     make_trajectories,
+    make_walks,
     scene_drawing,
 )
 from training.houses import mesh as mesh_module
 from training.houses.mesh import build_mesh
-from training.houses.walks import make_path
 
 AWAY_FROM_EDGES = ((-0.7, -0.7), (-0.7, 0.7), (0.7, -0.7), (0.7, 0.7))  # pixels: the rays there meet the same plane
+
+
+def walk_through(house, seed):
+    """The first walk through a house."""
+    return make_walks(house, seed, 1, WalkConfig())[0]
 
 
 def axes(pose):
@@ -74,7 +79,7 @@ def test_depth_and_classes_of_a_house_are_those_of_rays_through_the_pixels_centr
     with HousePictures(64, 64, 60.0) as camera:
         for seed in range(4):
             house = make_house(seed)
-            poses, mesh = make_path(house, seed)[20::70].astype(float), build_mesh(house)
+            poses, mesh = walk_through(house, seed)[20::70].astype(float), build_mesh(house)
             corners = mesh.vertices[mesh.indices].reshape(-1, 3)
             triangles = corners["position"].astype(float)
             normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
@@ -174,7 +179,7 @@ def test_what_is_left_undrawn_of_a_house_is_not_in_view(monkeypatch):
     with HousePictures(48, 36, 75.0) as camera:
         for seed in range(3):
             house = make_house(seed)
-            places = make_path(house, seed)[::10, :2]
+            places = walk_through(house, seed)[::10, :2]
             doors = np.array([door.centre for door in house.doors])
             places = np.concatenate([places, doors, doors + rng.uniform(-0.2, 0.2, doors.shape)])
             poses = random_poses(rng, places)
@@ -211,7 +216,7 @@ def test_what_is_left_undrawn_of_a_scene_is_not_in_view(monkeypatch):
 def test_faces_show_their_own_light_only(monkeypatch):
     """Their patches of the light map lie side by side; here with dark gaps, of which nothing may be seen."""
     house, pack = make_house(2), mesh_module.packed
-    poses = random_poses(np.random.default_rng(3), make_path(house, 2)[::10, :2])
+    poses = random_poses(np.random.default_rng(3), walk_through(house, 2)[::10, :2])
     with HousePictures(64, 64, 60.0) as camera:
         monkeypatch.setattr(mesh_module.HouseLight, "texels", lambda *given: np.full((len(given[1]), 3), 170, np.uint8))
         monkeypatch.setattr(mesh_module, "packed", lambda sizes: pack(sizes + 3))
@@ -244,7 +249,7 @@ def test_several_processes_make_the_trajectories_of_one_in_the_order_of_the_seed
 
 def test_pictures_do_not_depend_on_how_many_are_taken_at_once():
     house = make_house(1)
-    poses = make_path(house, 1)[:70]
+    poses = walk_through(house, 1)[:70]
     with HousePictures(64, 64, 60.0) as camera:
         camera.load(house)
         together, alone = camera.take(poses), [camera.take(poses[frame]) for frame in (0, 63, 64, 69)]
@@ -275,7 +280,7 @@ def test_missing_egl_names_the_packages_to_install(monkeypatch):
 
 
 def test_several_cameras_of_a_process_do_not_disturb_each_other():
-    house, poses = make_house(1), make_path(make_house(1), 1)[:20]
+    house, poses = make_house(1), walk_through(make_house(1), 1)[:20]
     with HousePictures(16, 16, 60.0) as first:
         first.load(house)
         alone = first.take(poses)

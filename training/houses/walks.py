@@ -81,12 +81,6 @@ def make_walks(place, seed, count, config):
     return [make_walk(maker, Draws(WALK_DRAWS, seed, number), config) for number in range(count)]
 
 
-def make_path(house, seed, frames=TRAVELER_FRAMES, camera_height=None):
-    """The first House-Traveler walk of a house, (frames, 5) float32; with the camera at a given height, metres."""
-    heights = {} if camera_height is None else {"lowest_camera": camera_height, "highest_camera": camera_height}
-    return make_walks(house, seed, 1, WalkConfig(frames=frames, **heights))[0]
-
-
 def make_walk(maker, draws, config):
     """One walk, (frames, 5) float32, rounded so that no machine's last bit shows."""
     height = draws.between(config.lowest_camera, config.highest_camera)
