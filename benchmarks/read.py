@@ -49,8 +49,8 @@ TRAJECTORIES_PER_SHARD = 4
 HOUSE_FILES_AT_MOST = 32  # exported for the first two ways
 BATCH = 32  # samples of a step
 WORKERS = 2
-GROWTH = (1, 8, 64)  # times the data set's size, for the memory
-SAMPLES_FOR_MEMORY = 1000
+GROWTH = (1, 64)  # times the data set's size, for the memory
+SAMPLES_FOR_MEMORY = 640
 REST = 1.0  # seconds in which workers prepare what they may, then wait
 TARGETS = {"House files": "10 x", "shards": "60 x", "two workers": "800 samples/s"}
 

@@ -12,6 +12,7 @@ from training.configuration import REPOSITORY
     "words, last_line",
     [
         (["benchmarks.predict", "--models", "placenet-small", "--repeats", "1"], "| placenet-small |"),
+        (["benchmarks.read", "trajectories=2", "rounds=1", "seconds=0.1"], "| 128 |"),
         (["benchmarks.render", "houses=1", "processes=1"], "trajectories in shards, 1 processes"),
     ],
 )

@@ -178,7 +178,7 @@ def _features(record: bytes) -> tuple[list[bytes], np.ndarray]:
 def import_gqn(config: GqnImport) -> Summary:
     """Convert the files of `config.source`. Raises UserError, OSError."""
     folder = Path(config.source)
-    names = numbered_files(folder, FILES)
+    names = numbered_files(folder, FILES, "1-of-100.tfrecord")
     counts = {int(name.removesuffix(".tfrecord").rpartition("-")[2]) for name in names.values()}
     if len(counts) > 1:
         raise UserError(

@@ -12,8 +12,8 @@ NAMED_AT_MOST = 5  # of the missing ones
 MOST_FILES = 10_000_000
 
 
-def numbered_files(folder: Path, pattern: str) -> dict[int, str]:
-    """Names of a folder's files by their number, the first group of `pattern`, in its order.
+def numbered_files(folder: Path, pattern: str, example: str) -> dict[int, str]:
+    """Names of a folder's files by their number, the first group of `pattern`, in its order. `example`: such a name.
 
     Files of other names are left out, with a line on stderr. Raises UserError where the folder cannot be read, or holds
     no such file, or two of one number.
@@ -31,7 +31,7 @@ def numbered_files(folder: Path, pattern: str) -> dict[int, str]:
         else:
             names[number] = path.name
     if not names:
-        raise UserError(f"{folder}: none of its {len(others)} files has a name of the form {pattern}")
+        raise UserError(f"{folder}: none of its {len(others)} files has a name like {example}")
     if others:
         print(f"{folder}: {len(others)} other files left out, such as {sorted(others)[0]}", file=sys.stderr)
     return dict(sorted(names.items()))

@@ -209,7 +209,7 @@ def _palette(scenes: Sequence[Scene]) -> ObjectPalette:
 def import_published(config: PublishedImport) -> Summary:
     """Convert the files of `config.source`. Raises UserError, OSError."""
     folder, out = Path(config.source), Path(config.out)
-    names = numbered_files(folder, FILES)
+    names = numbered_files(folder, FILES, "0.pt")
     check_complete(folder, names, range(max(names) + 1), config.skip_damaged)
     files, fit = survey(config, list(names.values()))
     _report(files, fit)

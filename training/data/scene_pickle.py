@@ -16,6 +16,7 @@ import math
 import pickle
 import pickletools
 import re
+import struct
 import zipfile
 from collections.abc import Sequence
 from enum import Enum
@@ -307,8 +308,9 @@ def read_scene(path: Path) -> Scene:
         raise
     except (pickle.UnpicklingError, EOFError, zipfile.BadZipFile) as error:
         raise RefusedFile(f"damaged or no torch.save file: {_shown(str(error), '')}") from error
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
-        # what an unpickler meets in bytes that no pickler wrote: missing memo entries, marks, wrong types
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, struct.error) as error:
+        # what zipfile and an unpickler meet in bytes that nobody wrote: missing memo entries and marks, wrong types,
+        # places beyond any file, encrypted members
         raise RefusedFile(f"damaged: no valid pickle ({type(error).__name__})") from error
 
 
@@ -329,7 +331,7 @@ def _pickle_in_zip(content: bytes) -> bytes:
             raise RefusedFile(
                 f"refused: a zip of {len(members)} members, {len(pickles)} of them */data.pkl; torch.save writes one"
             )
-        if pickles[0].compress_type != zipfile.ZIP_STORED or pickles[0].file_size > len(content):
+        if pickles[0].compress_type != zipfile.ZIP_STORED:
             raise RefusedFile("refused: a compressed zip; torch.save does not compress")
         return archive.read(pickles[0])
 
