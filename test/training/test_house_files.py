@@ -12,8 +12,9 @@ from shapely.geometry import box
 from training.configuration import UserError
 from training.houses.class_words import class_of
 from training.houses.classes import CLASS_IDS, CLASS_NAMES
+from training.houses.fitted_furniture import SHAPES
 from training.houses.free_space import ROBOT_HEIGHT, ROBOT_RADIUS, FreeSpace, blocking_height, walkable
-from training.houses.house_file import SHAPES, read_house
+from training.houses.house_file import read_house
 from training.houses.pictures import HousePictures
 from training.houses.walks import WalkConfig, make_walks
 
