@@ -22,6 +22,7 @@ from training.convert import main as convert
 from training.data.dataset import ShardSet
 from training.data.house_poses import TO_Z_UP, YawConfig, fit_yaw
 from training.data.object_palette import ColourCount
+from training.data.published import PublishedImport, survey
 from training.data.scene_pickle import RefusedFile, read_scene
 from training.houses.classes import CLASS_NAMES
 
@@ -248,6 +249,9 @@ def test_house_files_become_shards(house_files, tmp_path, capsys):
         assert np.allclose(np.exp(1j * read.poses[:, 3]), np.exp(1j * walk.poses[:, 3]), atol=1e-4)
         assert np.allclose(read.poses[:, 4], walk.poses[:, 4])
     assert "yaw: sign +1, offset 0 degrees" in capsys.readouterr().err
+    files, _ = survey(PublishedImport(str(house_files), ""), ["0.pt", "1.pt", "2.pt"])
+    for drawn, stored in zip(files.read("1.pt", [3, 30]), data.read(1, np.array([3, 30])), strict=True):
+        assert np.array_equal(drawn, stored)  # frames can be read from the files themselves, too
     assert Image.open(tmp_path / "out" / "paths.png").size[0] > 300
 
 

@@ -116,4 +116,6 @@ def _opened(encoded: bytes) -> Image.Image:
 
 def _check_size(width: int, height: int) -> None:
     if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE and width * height <= MOST_PIXELS):
-        raise DamagedImage(f"{width} x {height} pixels, more than {MOST_PIXELS >> 20} million")
+        raise DamagedImage(
+            f"{width} x {height} pixels, expected at most {LARGEST_SIDE} each way and {MOST_PIXELS} in all"
+        )
