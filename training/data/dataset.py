@@ -366,7 +366,7 @@ def _begin_worker(done: Any) -> None:
     global _done
     _done = done
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's software renderer: there are as many processes as cores
+    os.environ.setdefault("LP_NUM_THREADS", "0")  # see `training.houses.pictures.draw_in_one_thread`
     parent = multiprocessing.parent_process()
 
     def end_with_parent() -> None:

@@ -4,7 +4,6 @@ Keeping them on a disk is `training.data`'s business.
 """
 
 import multiprocessing
-import os
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import numpy as np
 from training.configuration import UserError
 from training.houses.free_space import NoFreeSpace
 from training.houses.house_file import read_house
-from training.houses.pictures import HousePictures
+from training.houses.pictures import HousePictures, draw_in_one_thread
 from training.houses.plan import make_house
 from training.houses.scene_file import read_scene
 from training.houses.walks import WalkConfig, make_walks
@@ -121,7 +120,7 @@ def make_trajectories(seeds, processes, maker):
     """
     context = multiprocessing.get_context("spawn")  # a graphics context does not survive a fork
     seeds = iter(seeds)
-    with ProcessPoolExecutor(processes, context, initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=draw_in_one_thread) as pool:
         waiting = deque()
         try:
             for seed in islice(seeds, 2 * processes):
@@ -132,11 +131,6 @@ def make_trajectories(seeds, processes, maker):
                     waiting.append(pool.submit(maker.all_of, seed))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _use_one_thread():
-    """Keep Mesa's software renderer to one thread for each process; there are as many processes as cores."""
-    os.environ.setdefault("LP_NUM_THREADS", "1")
 
 
 def millimetres(depth):
