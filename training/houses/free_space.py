@@ -53,7 +53,8 @@ class Grid:
 
     def cells(self, points):
         """Row and column (n,) of the cells that hold points (n, 2); of the nearest cells for those beyond the grid."""
-        column, row = np.floor((points - np.array([self.x0, self.y0])) / self.cell).astype(int).T
+        # rounded: walls and lines at round figures lie between two cells
+        column, row = np.floor(((points - np.array([self.x0, self.y0])) / self.cell).round(6)).astype(int).T
         return row.clip(0, self.blocked.shape[0] - 1), column.clip(0, self.blocked.shape[1] - 1)
 
 

@@ -50,7 +50,6 @@ class DrivableWays:
         self.graph = self._connect()
         count, part = connected_components(self.graph, connection="strong")
         self.lasting = np.bincount(part, minlength=count)[part] > 1
-
         # from which nodes the vehicle comes to a lasting one, as out of a blind alley
         self.leaving = np.isfinite(dijkstra(self.graph.T.tocsr(), indices=np.flatnonzero(self.lasting), min_only=True))
 
@@ -85,12 +84,12 @@ class DrivableWays:
         """The spots from which one gets (dx, dy) lattice steps further, and those where one is then."""
         index = self.space.spot_index
         rows, columns = index.shape
-        row, column = (cells // self.space.stride for cells in self.space.spot_cells)
+        stride = self.space.stride
+        row, column = (cells // stride for cells in self.space.spot_cells)
         fits = (row + dy >= 0) & (row + dy < rows) & (column + dx >= 0) & (column + dx < columns)
         first = np.flatnonzero(fits)
         second = index[row[first] + dy, column[first] + dx]
-        half = self.space.stride
-        middle = self.space.clear[(2 * row[first] + dy) * half // 2, (2 * column[first] + dx) * half // 2]
+        middle = self.space.clear[(2 * row[first] + dy) * stride // 2, (2 * column[first] + dx) * stride // 2]
         free = (second >= 0) & (middle >= self.space.least)
         return first[free], second[free]
 
@@ -211,16 +210,16 @@ def turn_between(first, second):
 
 
 def averaged(line):
-    """A line (n, 2) without the grid's stairs: each point the mean of those within STAIR_REACH; its ends stay."""
+    """A line (n, 2) without the grid's stairs: each point the mean of those within STAIR_REACH; end points count on."""
     padded = np.concatenate([np.repeat(line[:1], STAIR_REACH, 0), line, np.repeat(line[-1:], STAIR_REACH, 0)])
     sums = np.cumsum(np.concatenate([np.zeros((1, 2)), padded]), axis=0)
     width = 2 * STAIR_REACH + 1
     return (sums[width:] - sums[:-width]) / width
 
 
-def evenly_spaced(points, spacing=SPACING):
-    """Points along a polyline (n, 2), `spacing` metres apart, (k, 2)."""
+def evenly_spaced(points):
+    """Points along a polyline (n, 2), SPACING apart, (k, 2)."""
     points = points[np.append(True, np.hypot(*np.diff(points, axis=0).T) > 1e-6)]
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
-    along = np.arange(int(lengths[-1] / spacing + 1e-6) + 1) * spacing
+    along = np.arange(int(lengths[-1] / SPACING + 1e-6) + 1) * SPACING
     return np.stack([np.interp(along, lengths, points[:, i]) for i in range(2)], axis=1)

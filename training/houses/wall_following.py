@@ -171,7 +171,7 @@ class Journey:
         return sorted(range(len(self.rank)), key=lambda room: (been[room], self.rank[room]))
 
     def wall_in(self, room, costs):
-        """(wall, index on it) where to begin to follow the walls of a room; None if no wall there is left to follow."""
+        """(wall, index on it, points to follow) where a room's walls are best reached; None if all are visited."""
         best, best_cost = None, np.inf
         for wall in self.walls:
             runs = self.unvisited_runs(wall)
