@@ -290,3 +290,4 @@ def test_several_cameras_of_a_process_do_not_disturb_each_other():
             second.take(poses)
         assert np.array_equal(first.take(poses).depth, alone.depth)
         assert np.array_equal(first.take(poses).rgb, alone.rgb)
+        assert first.renderer

@@ -101,7 +101,8 @@ class HousePictures:
     @property
     def renderer(self):
         """What draws, in its own words: a graphics card, or Mesa's llvmpipe in software."""
-        return self.context.info["GL_RENDERER"]
+        with self.context:
+            return self.context.info["GL_RENDERER"]
 
     def _make_targets(self):
         size, context = (self.width, self._rows * self.height), self.context
