@@ -205,7 +205,8 @@ def create_context():
         return moderngl.create_context(standalone=True, backend="egl", require=330)
     except Exception as error:
         raise GraphicsError(
-            f"no OpenGL through EGL ({error}): install libegl1 and libgl1, and without a graphics card libegl-mesa0"
+            f"no OpenGL through EGL ({error}): install libegl1 and libgl1, "
+            "and without a graphics card libegl-mesa0 and libgl1-mesa-dri"
         ) from error
 
 
