@@ -38,7 +38,7 @@ import torch
 from training.checkpoints import write_whole
 from training.configuration import UserError
 from training.data.sampling import Draw
-from training.data.shards import DamagedError, Description, Shard, StoredFrames, write_shard
+from training.data.shards import DamagedError, Description, Shard, StoredFrames, empty_frames, write_shard
 from training.trajectory import Skipped, Trajectory
 
 MANIFEST = "manifest.json"
@@ -494,7 +494,7 @@ class ShardSet:
             self._open[number] = shard
         return self._open[number], row
 
-    def read(self, index: int, frames: np.ndarray | None = None) -> StoredFrames:
+    def read(self, index: int, frames: Sequence[int] | np.ndarray | None = None) -> StoredFrames:
         """Frames (k,) of a trajectory; all of them by default. Raises DamagedError, naming file and row."""
         shard, row = self.shard(index)
         return shard.read(row, frames)
@@ -502,21 +502,20 @@ class ShardSet:
     def fetch(self, draw: Draw) -> StoredFrames:
         """The frames of a draw: tensors b k ... on the CPU; pictures that the draw leaves out are not decoded."""
         wanted = {"rgb", *(["depth"] if draw.depth else []), *(["objects"] if draw.objects else [])}
-        read = [
-            self._read_or_next(index, frames, wanted)
-            for index, frames in zip(draw.trajectories.tolist(), draw.frames, strict=True)
-        ]
-        stacked = [None if some[0] is None else np.stack(some) for some in zip(*read, strict=True)]
-        if stacked[1] is not None:
-            stacked[1] = stacked[1].view(np.int16)  # the same bits: torch has little for uint16
-        return StoredFrames(*(None if array is None else torch.from_numpy(array) for array in stacked))
+        read = empty_frames(self.description, draw.frames.shape, wanted)
+        for scene, (index, frames) in enumerate(zip(draw.trajectories.tolist(), draw.frames, strict=True)):
+            one = StoredFrames(*(None if array is None else array[scene] for array in read))
+            self._read_or_next(one, index, frames)
+        if read.depth is not None:
+            read = read._replace(depth=read.depth.view(np.int16))  # the same bits: torch has little for uint16
+        return StoredFrames(*(None if array is None else torch.from_numpy(array) for array in read))
 
-    def _read_or_next(self, index: int, frames: np.ndarray, wanted: set[str]) -> StoredFrames:
+    def _read_or_next(self, read: StoredFrames, index: int, frames: np.ndarray) -> None:
         for candidate in range(index, index + DAMAGED_IN_A_ROW):
             candidate %= len(self)
             try:
                 shard, row = self.shard(candidate)
-                return shard.read(row, frames % self.lengths[candidate], wanted)
+                return shard.read_into(read, row, frames % self.lengths[candidate])
             except DamagedError as error:
                 if not self.skip_damaged:
                     raise DamagedError(f"{error}; skip_damaged=true goes on without it") from error

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,9 +34,9 @@ from training.trajectory import Skipped, Trajectory
 
 FORMAT_VERSION = 1
 JPEG_QUALITY = 92
-PNG_SETTINGS = {  # of OpenCV: what is small and quick for each kind of picture
-    "depth": [cv2.IMWRITE_PNG_COMPRESSION, 3],
-    "objects": [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE],
+PNG_SETTINGS = {  # of OpenCV: what is quick to decode, and small, for each kind of picture
+    "depth": [cv2.IMWRITE_PNG_COMPRESSION, 5, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FIXED],
+    "objects": [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FIXED],
 }
 PNG_TYPES = {"depth": np.dtype(np.uint16), "objects": np.dtype(np.uint8)}
 LARGEST_IMAGE = 1024  # pixels along a side
@@ -265,44 +265,46 @@ class Shard:
         """A trajectory as it is stored. Raises DamagedError."""
         return self._batch(row)[0]
 
-    def read(self, row: int, frames: np.ndarray | None = None, wanted: Collection[str] = MODALITIES) -> StoredFrames:
-        """Frames (k,) of a trajectory, all by default, in the `wanted` modalities; only these are decoded.
+    def read(self, row: int, frames: Sequence[int] | np.ndarray | None = None) -> StoredFrames:
+        """Frames (k,) of a trajectory, all by default; only these are decoded. Raises DamagedError."""
+        frames = np.arange(self.length(row)) if frames is None else np.asarray(frames)
+        read = empty_frames(self.description, (len(frames),))
+        self.read_into(read, row, frames)
+        return read
+
+    def read_into(self, read: StoredFrames, row: int, frames: np.ndarray) -> None:
+        """Decode frames (k,) of a trajectory into the arrays k ... of `read`; modalities that it lacks are left out.
 
         Raises DamagedError, naming file, trajectory and frame.
         """
         batch = self._batch(row)[0]
-        frames = np.arange(batch.num_rows) if frames is None else np.asarray(frames)
         if len(frames) and not 0 <= frames.min() <= frames.max() < batch.num_rows:
             raise DamagedError(
                 f"{self.path}: trajectory {row}: has {batch.num_rows} frames; there is no frame {frames.max()}"
             )
-        pictures = {
-            name: self._pictures(batch, row, frames, name)
-            for name in MODALITIES
-            if name in self.description.modalities and name in wanted
-        }
-        poses = batch.column("pose").flatten().to_numpy().reshape(-1, 5)[frames]
-        if not np.isfinite(poses).all():
-            frame = frames[np.isfinite(poses).all(axis=1).argmin()]
+        for name in MODALITIES:
+            pictures = getattr(read, name)
+            if pictures is not None:
+                self._decode(pictures, batch.column(name), name, row, frames.tolist())
+        read.poses[:] = batch.column("pose").flatten().to_numpy().reshape(-1, 5)[frames]
+        finite = np.isfinite(read.poses).all(axis=1)
+        if not finite.all():
+            frame = frames[finite.argmin()]
             raise DamagedError(f"{self.path}: trajectory {row}, frame {frame}: a pose that is not finite")
-        return StoredFrames(*(pictures.get(name) for name in MODALITIES), poses)
 
-    def _pictures(self, batch: pa.RecordBatch, row: int, frames: np.ndarray, name: str) -> np.ndarray:
-        """Pictures (k, s, s[, 3]) of one modality."""
-        size, column = self.description.image_size, batch.column(name)
-        channels = (3,) if name == "rgb" else ()
-        decoded = np.empty((len(frames), size, size, *channels), PNG_TYPES.get(name, np.uint8))
-        for place, frame in enumerate(frames.tolist()):
+    def _decode(self, pictures: np.ndarray, column: pa.Array, name: str, row: int, frames: list[int]) -> None:
+        size = self.description.image_size
+        for picture, frame in zip(pictures, frames, strict=True):
             try:
                 encoded = column[frame].as_buffer()
                 if encoded is None:
                     raise ValueError("there is none")
-                decoded[place] = (
-                    decode_jpeg(encoded, size) if name == "rgb" else decode_png(encoded, size, PNG_TYPES[name])
-                )
+                if name == "rgb":
+                    decode_jpeg(encoded, size, picture)
+                else:
+                    picture[:] = decode_png(encoded, size, PNG_TYPES[name])
             except (ValueError, pa.ArrowException, cv2.error) as error:
                 raise DamagedError(f"{self.path}: trajectory {row}, frame {frame}, {name}: {_line(error)}") from error
-        return decoded
 
     def _batch(self, row: int) -> tuple[pa.RecordBatch, Any]:
         if not 0 <= row < self.trajectories:
@@ -322,6 +324,20 @@ class Shard:
         return [Skipped(str(name), str(reason)) for name, reason in skipped]
 
 
+def empty_frames(
+    description: Description, shape: tuple[int, ...], wanted: Collection[str] = MODALITIES
+) -> StoredFrames:
+    """Arrays, not filled, for frames of such a data set: shape + the shape of each, None for what is not wanted."""
+    size = description.image_size
+    kinds = {"rgb": (size, size, 3), "depth": (size, size), "objects": (size, size)}
+    pictures = {
+        name: np.empty(shape + kind, PNG_TYPES.get(name, np.uint8))
+        for name, kind in kinds.items()
+        if name in description.modalities and name in wanted
+    }
+    return StoredFrames(*(pictures.get(name) for name in MODALITIES), np.empty((*shape, 5), np.float32))
+
+
 def _described(schema: pa.Schema) -> Description:
     """The description in a shard's schema. Raises ValueError."""
     if not schema.equals(SCHEMA):
@@ -336,13 +352,16 @@ def _described(schema: pa.Schema) -> Description:
     return Description.of_json(about)
 
 
-def decode_jpeg(buffer: Any, size: int) -> np.ndarray:
-    """Colours (size, size, 3) uint8 of a JPEG file. Raises ValueError where it is none, or of another size."""
+def decode_jpeg(buffer: Any, size: int, into: np.ndarray | None = None) -> np.ndarray:
+    """Colours (size, size, 3) uint8 of a JPEG file, in a new array or `into` one of that shape.
+
+    Raises ValueError where it is no JPEG, or one of another size.
+    """
     encoded = np.frombuffer(buffer, np.uint8)
     height, width, *_ = simplejpeg.decode_jpeg_header(encoded)
     if (height, width) != (size, size):
         raise ValueError(f"rgb of {width} x {height} pixels, expected {size} x {size}")
-    return simplejpeg.decode_jpeg(encoded, "RGB")
+    return simplejpeg.decode_jpeg(encoded, "RGB", buffer=into)
 
 
 def decode_png(buffer: Any, size: int, kind: np.dtype) -> np.ndarray:
