@@ -371,6 +371,24 @@ def test_worker_processes_give_the_scenes_of_one_process_from_any_step_on(whole)
         assert all(torch.equal(a, b) for a, b in zip(frames, other_frames, strict=True))
 
 
+def test_a_stream_that_ends_while_its_workers_are_busy_ends_quietly(whole):
+    script = (
+        "import test_shards as t\n"
+        "if __name__ == '__main__':\n"
+        f"    stream = t.scene_stream(t.StepScenes(t.ShardSet({str(whole)!r}), t.CONFIG, 500, 0), 0, workers=2)\n"
+        "    next(stream)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parent,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_trajectories_too_short_for_a_scene_are_left_out(tmp_path):
     write_dataset(tmp_path, DESCRIPTION, [4, 12, 5, 30], of_length, 4, 1)
     data = ShardSet(tmp_path, fewest_frames=6)

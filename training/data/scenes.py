@@ -6,7 +6,9 @@ whole by one worker and depends on nothing but its number, so the stream can beg
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,12 +62,12 @@ def scene_stream(scenes: StepScenes, first_step: int, workers: int) -> Iterator[
         num_workers=workers,
         prefetch_factor=STEPS_AHEAD,
         multiprocessing_context="spawn",  # neither CUDA nor a graphics context survives a fork
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_begin_worker,
     )
     return iter(loader)
 
 
-def _ignore_interrupts(_: int) -> None:
-    """Ctrl-C and SIGTERM go to all processes of a terminal or a launcher: the training process ends its workers."""
+def _begin_worker(_: int) -> None:
+    """What each worker does first: Ctrl-C, which goes to all processes of a terminal, is the training process's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    atexit.register(os._exit, 0)  # Arrow's threads abort a process that ends while they work
