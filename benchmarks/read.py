@@ -4,7 +4,7 @@ A sample is 10 observations and a query: 11 frames of one trajectory, each with 
 ways are timed in turns within one run, from the same trajectories, files warm in the page cache:
 
 - *authors' way*: unpickle a House .pt file whole and decode all its images with Pillow, as their loader does,
-- *House files*: from the same files, decoding the drawn frames alone (training.data.published),
+- *House files*: from the same files, decoding the drawn frames alone (training.conversion.published),
 - *shards*: from shards, in one process (training.data.dataset),
 - *two workers*: from shards, as training does (training.data.scenes): samples that arrive in all.
 
@@ -34,12 +34,14 @@ import torch
 from PIL import Image
 
 from training.configuration import UserError, parse, run_command, setting
-from training.data.dataset import ShardSet, read_manifest, shard_name, write_dataset, write_manifest
-from training.data.export import HouseExport, export_houses
-from training.data.published import HouseFiles, PublishedImport, survey
+from training.conversion.export import HouseExport, export_houses
+from training.conversion.published import HouseFiles, PublishedImport, survey
+from training.data.dataset import ShardSet
+from training.data.manifest import read_manifest, shard_name, write_manifest
 from training.data.sampling import SamplingConfig, draw_scenes
 from training.data.scenes import STEPS_AHEAD, StepScenes, scene_stream
 from training.data.shards import Description
+from training.data.writing import write_dataset
 from training.houses import CLASS_NAMES, TrajectoryMaker
 
 OBSERVATIONS, WINDOW = 10, 20

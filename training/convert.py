@@ -23,16 +23,16 @@ class SubCommand(NamedTuple):
 
 SUB_COMMANDS = {
     "published": SubCommand(
-        "training.data.published", "PublishedImport", "import_published", "the authors' House .pt files to shards"
+        "training.conversion.published", "PublishedImport", "import_published", "the authors' House .pt files to shards"
     ),
     "export": SubCommand(
-        "training.data.export", "HouseExport", "export_houses", "shards to House .pt files, for the authors' code"
+        "training.conversion.export", "HouseExport", "export_houses", "shards to House .pt files, for the authors' code"
     ),
-    "gqn": SubCommand("training.data.gqn", "GqnImport", "import_gqn", "DeepMind's GQN TFRecords to shards"),
+    "gqn": SubCommand("training.conversion.gqn", "GqnImport", "import_gqn", "DeepMind's GQN TFRecords to shards"),
     "images": SubCommand(
-        "training.data.images", "ImagesImport", "import_images", "a folder of images and a CSV of poses to shards"
+        "training.conversion.images", "ImagesImport", "import_images", "a folder of images and a CSV of poses to shards"
     ),
-    "bag": SubCommand("training.data.bags", "BagImport", "import_bag", "a robot's ROS 1 bag to shards"),
+    "bag": SubCommand("training.conversion.bags", "BagImport", "import_bag", "a robot's ROS 1 bag to shards"),
 }
 
 

@@ -9,15 +9,15 @@ format is described in training/data/shards.py; houses, walks and pictures are `
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from training.configuration import UserError, argument, as_dict, parse, run_command, section, setting
-from training.data.dataset import write_dataset
 from training.data.shards import Description
+from training.data.workers import worker_count
+from training.data.writing import write_dataset
 from training.houses import (
     CLASS_NAMES,
     UNSEEN_SEEDS_FROM,
@@ -67,8 +67,6 @@ class MakeHousesConfig:
             raise ValueError("plan and scene are two places: set one of them")
         if not 0 < self.field_of_view < 180:
             raise ValueError(f"field_of_view must be over 0 and under 180 degrees, not {self.field_of_view:g}")
-        if self.processes is not None and not 1 <= self.processes <= 1024:
-            raise ValueError(f"processes must be 1 to 1024, not {self.processes}")
         if self.scene is None and (self.scale is not None or self.up != "auto"):
             raise ValueError("up and scale are of a scene: set scene, too")
         self.part_of()
@@ -105,11 +103,11 @@ def make_houses(config: MakeHousesConfig) -> None:
     maker = TrajectoryMaker(config.walk, config.walks, config.image_size, config.field_of_view, config.source)
     _, remarks = config.source.place(config.seed)  # a file that cannot be used ends it here
     for remark in remarks[:REMARKS_AT_MOST]:
-        print(f"warning: {remark}", file=sys.stderr)
+        print(f"warning: {config.plan or config.scene}: {remark}", file=sys.stderr)
     HousePictures(8, 8, config.field_of_view).close()  # as does a machine that cannot draw
     seeds = range(config.seed, config.seed + config.houses)
     split = "train" if config.seed < UNSEEN_SEEDS_FROM else "unseen"
-    processes = config.processes or len(os.sched_getaffinity(0))
+    processes = worker_count(config.processes)
     out, part = Path(config.out), config.part_of()
     summary = write_dataset(out, description_of(config), seeds, maker, config.houses_per_shard, processes, part, split)
     print(

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from training.data.dataset import write_dataset
 from training.data.shards import Description
+from training.data.writing import write_dataset
 from training.houses.classes import CLASS_NAMES
 from training.trajectory import Trajectory
 

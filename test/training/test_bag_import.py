@@ -13,9 +13,9 @@ from rosbags.rosbag1 import Reader, Writer
 
 from placenet_ros.node.image_layout import ImageError
 from training.configuration import UserError, parse
-from training.data import bag_images
-from training.data.bag_file import TYPES, nanoseconds
-from training.data.bags import BagImport, convert_bag, find_topics, import_bag, opened_bag
+from training.conversion import bag_images
+from training.conversion.bag_file import TYPES, nanoseconds
+from training.conversion.bags import BagImport, convert_bag, find_topics, import_bag, opened_bag
 from training.data.dataset import ShardSet
 from training.houses.pictures import HousePictures
 from training.make_bag import IMAGE_OFFSET, IMAGE_PERIOD, START, from_start, make_bag, plan_drive

@@ -11,9 +11,9 @@ from tfrecord import TFRecordWriter
 
 from placenet_ros.model.viewpoints import relative_viewpoints
 from training.configuration import UserError
+from training.conversion.gqn import LARGEST_RECORD, SETS, DamagedRecord, GqnFiles, read_record
 from training.convert import main as convert
 from training.data.dataset import ShardSet
-from training.data.gqn import LARGEST_RECORD, SETS, DamagedRecord, GqnFiles, read_record
 from training.trajectory import Skipped
 
 SCENES = 3  # of each file

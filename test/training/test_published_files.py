@@ -18,12 +18,12 @@ from PIL import Image
 from ring_walk import ring_poses, ring_trajectory, write_rings
 
 from training.configuration import REPOSITORY, UserError
+from training.conversion.house_poses import TO_Z_UP, YawConfig, fit_yaw
+from training.conversion.object_palette import ColourCount
+from training.conversion.published import PublishedImport, survey
+from training.conversion.scene_pickle import RefusedFile, read_scene
 from training.convert import main as convert
 from training.data.dataset import ShardSet
-from training.data.house_poses import TO_Z_UP, YawConfig, fit_yaw
-from training.data.object_palette import ColourCount
-from training.data.published import PublishedImport, survey
-from training.data.scene_pickle import RefusedFile, read_scene
 from training.houses.classes import CLASS_NAMES
 
 FRAMES = 40

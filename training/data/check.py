@@ -8,7 +8,6 @@ Shapes: f frames, s image size.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -22,8 +21,10 @@ from PIL import Image, ImageDraw
 
 from placenet_ros.model.modalities import DEPTH_RANGE_M, class_colours
 from training.configuration import UserError, argument, setting
-from training.data.dataset import MANIFEST, ShardEntry, ShardSet, read_manifest, sha256_of
+from training.data.dataset import ShardSet
+from training.data.manifest import MANIFEST, ShardEntry, read_manifest, sha256_of
 from training.data.shards import DamagedError, Description, Shard, StoredFrames
+from training.data.workers import worker_count
 
 DEPTH_BIN = 10  # millimetres
 NAMED_AT_MOST = 20  # damaged files and trajectories
@@ -40,10 +41,6 @@ class CheckConfig:
     sheet: str = setting("out/contact-sheet.png", "File for the contact sheet.")
     decode: bool = setting(True, "Decode every frame; false: compare SHA-256 alone.")
     processes: int | None = setting(None, "Processes that decode; null: one for each core.")
-
-    def __post_init__(self) -> None:
-        if self.processes is not None and not 1 <= self.processes <= 1024:
-            raise ValueError(f"processes must be 1 to 1024, not {self.processes}")
 
 
 @dataclass
@@ -173,7 +170,7 @@ def check(config: CheckConfig) -> None:
     if manifest.skipped:
         print(f"skipped     {len(manifest.skipped)} parts of the source, named in {MANIFEST}")
     statistics, damage = Statistics(), []
-    processes = min(config.processes or len(os.sched_getaffinity(0)), len(shards))
+    processes = min(worker_count(config.processes), len(shards))
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         for some, found in pool.map(partial(checked_shard, folder, config.decode), shards):
             statistics.add(some)

@@ -32,9 +32,9 @@ import torch
 
 from placenet_ros.model.modalities import DEPTH_RANGE_M, class_colours
 from training.configuration import UserError, argument, setting
+from training.conversion.house_poses import HOUSE_SIZE, TO_Z_UP
+from training.conversion.scene_pickle import Scene
 from training.data.dataset import ShardSet
-from training.data.house_poses import HOUSE_SIZE, TO_Z_UP
-from training.data.scene_pickle import Scene
 
 AUTHORS_MODULE = "data_loader"  # where their loader looks for its class
 AUTHORS_FRAMES = 300

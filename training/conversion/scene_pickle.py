@@ -6,7 +6,7 @@ Here names are never looked up: the few that such files hold (`ADMITTED`) are an
 operations that would call something are replaced by functions of this file that know those markers alone, and all
 else is refused with its name. Arrays are rebuilt from their shape, type and bytes once these have been checked.
 
-What the images and poses mean is left to `training.data.published`.
+What the images and poses mean is left to `training.conversion.published`.
 """
 
 from __future__ import annotations

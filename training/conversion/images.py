@@ -31,11 +31,11 @@ import numpy as np
 
 from placenet_ros.scene.camera import PinholeCamera, ViewResampler
 from training.configuration import UserError, argument, setting
-from training.data.dataset import Summary, write_dataset
-from training.data.encoded_images import DamagedImage, colours, values
-from training.data.path_picture import draw_paths
+from training.conversion.encoded_images import DamagedImage, colours, values
+from training.conversion.path_picture import draw_paths
 from training.data.shards import Description
 from training.data.workers import worker_count
+from training.data.writing import Summary, write_dataset
 from training.trajectory import Skipped, Trajectory
 
 REQUIRED = ("file", "x", "y", "z", "yaw", "pitch")
@@ -51,7 +51,7 @@ NAMED_AT_MOST = 10  # bad rows
 
 @dataclass(frozen=True)
 class ImagesImport:
-    """Convert a folder of images and a CSV of their poses to shards (columns: see training/data/images.py)."""
+    """Convert a folder of images and a CSV of their poses to shards (columns: see training/conversion/images.py)."""
 
     source: str = argument("Folder of the images.")
     out: str = argument("Folder to write the shards into.")

@@ -28,9 +28,17 @@ from placenet_ros.node.keyframes import KeyframeGate
 from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose, roll_degrees
 from placenet_ros.scene.camera import PinholeCamera
 from training.configuration import UserError, argument, as_dict, setting
-from training.data import bag_images
-from training.data.bag_file import CAMERA_INFO, Bag, DamagedMessageError, Recorded, opened_bag, parse, stamp_and_frame
-from training.data.bag_poses import (
+from training.conversion import bag_images
+from training.conversion.bag_file import (
+    CAMERA_INFO,
+    Bag,
+    DamagedMessageError,
+    Recorded,
+    opened_bag,
+    parse,
+    stamp_and_frame,
+)
+from training.conversion.bag_poses import (
     Limits,
     NoPoseError,
     OdometryPoses,
@@ -39,11 +47,12 @@ from training.data.bag_poses import (
     TransformTree,
     transforms,
 )
-from training.data.bag_topics import Topics, find_topics, transform_topics
-from training.data.dataset import MANIFEST, Summary, write_dataset
-from training.data.path_picture import draw_paths
+from training.conversion.bag_topics import Topics, find_topics, transform_topics
+from training.conversion.path_picture import draw_paths
+from training.data.manifest import MANIFEST
 from training.data.shards import LARGEST_IMAGE, Description
 from training.data.workers import worker_count
+from training.data.writing import Summary, write_dataset
 from training.houses.classes import CLASS_NAMES
 from training.trajectory import Skipped, Trajectory
 

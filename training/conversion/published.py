@@ -3,7 +3,7 @@
 Each file is one trajectory. JPEG colour pictures of the right size go into the shards byte for byte; depth becomes
 millimetres, object colours become class ids, poses become ours. What the files do not tell (the palette, how yaw is
 counted) is found from some of them first and reported. A frame with a damaged picture is left out and counted: the
-others keep their poses. Reading the files safely is `training.data.scene_pickle`'s business.
+others keep their poses. Reading the files safely is `training.conversion.scene_pickle`'s business.
 
 Shapes: f frames of a trajectory, k frames drawn, s image size.
 """
@@ -21,15 +21,15 @@ import numpy as np
 
 from placenet_ros.model.modalities import DEPTH_RANGE_M
 from training.configuration import UserError, argument, section, setting
-from training.data.dataset import Summary, write_dataset
-from training.data.encoded_images import DamagedImage, colours, is_jpeg, keeps_as_it_is, resized
-from training.data.house_poses import PoseConvention, YawConfig, YawFit, check_poses, fit_yaw, is_normalised
-from training.data.numbered_files import check_complete, numbered_files
-from training.data.object_palette import ColourCount, ObjectPalette
-from training.data.path_picture import draw_paths
-from training.data.scene_pickle import RefusedFile, Scene, read_scene
+from training.conversion.encoded_images import DamagedImage, colours, is_jpeg, keeps_as_it_is, resized
+from training.conversion.house_poses import PoseConvention, YawConfig, YawFit, check_poses, fit_yaw, is_normalised
+from training.conversion.numbered_files import check_complete, numbered_files
+from training.conversion.object_palette import ColourCount, ObjectPalette
+from training.conversion.path_picture import draw_paths
+from training.conversion.scene_pickle import RefusedFile, Scene, read_scene
 from training.data.shards import Description, StoredFrames
 from training.data.workers import worker_count
+from training.data.writing import Summary, write_dataset
 from training.trajectory import Skipped, Trajectory
 
 FILES = r"(0|[1-9]\d*)[.]pt"
