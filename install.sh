@@ -107,17 +107,20 @@ requirements_stamp() { cat "${requirements[@]}" | sha256sum; }
 # The required distributions that are not there, or of which a package's folder is gone.
 broken_distributions() {
     .venv/bin/python - "${requirements[@]}" <<'PYTHON'
-import re, sys
+import sys
 from importlib.metadata import PackageNotFoundError, distribution
-for path in sys.argv[1:]:
-    for name in re.findall(r"^[\w.-]+", open(path).read(), re.MULTILINE):
-        try:
-            files = distribution(name).files or []
-        except PackageNotFoundError:
-            print(name)
-            continue
-        if not all(f.locate().exists() for f in files if len(f.parts) == 2 and f.name == "__init__.py"):
-            print(name)
+from pip._vendor.packaging.requirements import Requirement
+lines = [line.split("#")[0].strip() for path in sys.argv[1:] for line in open(path)]
+for requirement in map(Requirement, filter(None, lines)):
+    if requirement.marker and not requirement.marker.evaluate():
+        continue  # of another kind of machine
+    try:
+        files = distribution(requirement.name).files or []
+    except PackageNotFoundError:
+        print(requirement.name)
+        continue
+    if not all(f.locate().exists() for f in files if len(f.parts) == 2 and f.name == "__init__.py"):
+        print(requirement.name)
 PYTHON
 }
 
