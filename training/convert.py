@@ -1,6 +1,6 @@
 """Data of others to shards, and shards to House files: `python -m training.convert published SRC OUT key=value ...`.
 
-One sub-command for each kind of source; the modules in `training.data` do the work and declare the settings.
+One sub-command for each kind of source; the modules of `training.conversion` do the work and declare the settings.
 """
 
 from __future__ import annotations

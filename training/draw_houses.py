@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from training.configuration import argument, parse, run_command, section, setting
-from training.houses import HousePictures, MadeHouse, PlanFile, WalkConfig, make_walks
+from training.houses import HousePictures, MadeHouse, PlanFile, TrajectoryMaker, WalkConfig
 from training.houses.above import draw_above
 
 IMAGE_SIZE, FIELD_OF_VIEW_DEGREES = 64, 60.0  # of the model
@@ -59,11 +59,11 @@ def sheet(pictures: list[np.ndarray], columns: int) -> Image.Image:
 def draw_houses(config: DrawHousesConfig) -> None:
     """The command. Raises UserError and OSError."""
     source = MadeHouse() if config.plan is None else PlanFile(config.plan)
+    maker = TrajectoryMaker(config.walk, config.walks, IMAGE_SIZE, FIELD_OF_VIEW_DEGREES, source)
     above, seen = [], []
     with HousePictures(IMAGE_SIZE, IMAGE_SIZE, FIELD_OF_VIEW_DEGREES) as camera:
         for seed in range(config.seed, config.seed + config.houses):
-            house, _ = source.place(seed)
-            walks = make_walks(house, seed, config.walks, config.walk)
+            house, walks = maker.walked(seed)
             above.append(draw_above(house, config.size, walks))
             camera.load(house)
             chosen = np.linspace(0, len(walks[0]) - 1, config.views).round().astype(int)

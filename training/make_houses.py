@@ -8,13 +8,13 @@ format is described in training/data/shards.py; houses, walks and pictures are `
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from training.configuration import UserError, argument, as_dict, parse, run_command, section, setting
+from training.data.manifest import sha256_of
 from training.data.shards import Description
 from training.data.workers import worker_count
 from training.data.writing import write_dataset
@@ -94,7 +94,7 @@ def description_of(config: MakeHousesConfig) -> Description:
     for name in ("plan", "scene"):
         path = getattr(config, name)
         if path is not None:
-            source[name] = {"file": Path(path).name, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+            source[name] = {"file": Path(path).name, "sha256": sha256_of(Path(path))}
     return Description(config.image_size, config.field_of_view, class_names=CLASS_NAMES, source=source)
 
 

@@ -126,6 +126,8 @@ def test_a_record_that_claims_a_huge_length_with_a_valid_checksum_is_refused():
         (["set=jaco"], "expected 11 frames and 55 camera numbers, as jaco has, found 15 and 75: is set= right"),
         ([], "set= must say which data set it is"),
         (["set=shepard_metzler_5_parts"], r"expected files 1 to 3, 1 missing \(2\)"),
+        (["set=jaco", "image_size=5000"], "image_size must be 1 to 1024 pixels, not 5000"),
+        (["set=jaco", "field_of_view=-5"], "field_of_view_degrees must be over 0"),
     ],
 )
 def test_a_wrong_set_or_a_missing_file_is_named(tmp_path, words, named):
@@ -133,3 +135,12 @@ def test_a_wrong_set_or_a_missing_file_is_named(tmp_path, words, named):
     (tmp_path / "metzler" / "2-of-3.tfrecord").unlink(missing_ok=True)
     with pytest.raises(UserError, match=named):
         convert(["gqn", str(tmp_path / "metzler"), str(tmp_path / "out"), *words, "processes=1"])
+
+
+def test_a_file_number_that_no_set_has_is_named(tmp_path):
+    (tmp_path / "1-of-0.tfrecord").touch()
+    with pytest.raises(UserError, match="expected files 1 to at most 10000000, found 0 as the last's number"):
+        convert(["gqn", str(tmp_path), str(tmp_path / "out"), "set=jaco"])
+    (tmp_path / f"{10**20}.pt").touch()
+    with pytest.raises(UserError, match=f"expected files 0 to at most 10000000, found {10**20} as the last's number"):
+        convert(["published", str(tmp_path), str(tmp_path / "out")])

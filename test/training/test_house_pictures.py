@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import trimesh
 
+from training.configuration import UserError
 from training.houses import (
     CLASS_NAMES,
-    GraphicsError,
     HousePictures,
     TrajectoryMaker,
     WalkConfig,
@@ -275,7 +275,7 @@ def test_missing_egl_names_the_packages_to_install(monkeypatch):
         raise ImportError("libEGL.so.1: cannot open shared object file")
 
     monkeypatch.setattr(moderngl, "create_context", refuse)
-    with pytest.raises(GraphicsError, match=r"libEGL\.so\.1.*install libegl1 .*libegl-mesa0 and libgl1-mesa-dri"):
+    with pytest.raises(UserError, match=r"libEGL\.so\.1.*install libegl1 .*libegl-mesa0 and libgl1-mesa-dri"):
         HousePictures(64, 64, 60.0)
 
 

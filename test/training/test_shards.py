@@ -327,6 +327,9 @@ def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded(monkey
         (lambda manifest: manifest.update(version=9), "version 9"),
         (lambda manifest: manifest.pop("shards"), "no key 'shards'"),
         (lambda manifest: manifest["description"].update(image_size=10**9), "image_size"),
+        (lambda manifest: manifest["shards"][0].update(lengths=[1 << 70]), "under 2147483648"),
+        (lambda manifest: manifest["shards"][0].update(bytes=float("inf")), "infinity"),
+        (lambda manifest: manifest.update(shards=[]), "complete without any trajectory"),
     ],
 )
 def test_a_manifest_that_cannot_be_is_refused(copy, change, message):

@@ -25,9 +25,9 @@ from placenet_ros.node.image_layout import (
     check_layout,
 )
 from placenet_ros.scene.camera import PinholeCamera, ViewResampler
+from training.data.shards import FARTHEST_DEPTH
 
 MOST_PIXELS = 1 << 26  # of a compressed image: what claims more is not decoded
-LARGEST_DEPTH = 65.535  # metres: the largest number of millimetres that 16 bits hold
 PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 COMPRESSED_DEPTH_HEADER = struct.Struct("<iff")  # of compressed_depth_image_transport: format, and two coefficients
 
@@ -102,7 +102,7 @@ def millimetres(values: np.ndarray) -> np.ndarray:
     """Depth as `depth` gives it, as uint16 millimetres; 0 where nothing was measured or more than 16 bits hold."""
     if values.dtype == np.uint16:
         return values
-    metres = np.where((values > 0) & (values <= LARGEST_DEPTH), values, 0)  # NaN and infinity: none (REP 118)
+    metres = np.where((values > 0) & (values <= FARTHEST_DEPTH), values, 0)  # NaN and infinity: none (REP 118)
     return np.round(metres / METRES_PER_UNIT).astype(np.uint16)
 
 

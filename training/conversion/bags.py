@@ -48,8 +48,8 @@ from training.conversion.bag_poses import (
     transforms,
 )
 from training.conversion.bag_topics import Topics, find_topics, transform_topics
-from training.conversion.path_picture import draw_paths
 from training.data.manifest import MANIFEST
+from training.data.path_picture import draw_paths
 from training.data.shards import LARGEST_IMAGE, Description
 from training.data.workers import worker_count
 from training.data.writing import Summary, write_dataset

@@ -35,11 +35,11 @@ from training.configuration import UserError, argument, setting
 from training.conversion.house_poses import HOUSE_SIZE, TO_Z_UP
 from training.conversion.scene_pickle import Scene
 from training.data.dataset import ShardSet
+from training.data.shards import FARTHEST_DEPTH
 
 AUTHORS_MODULE = "data_loader"  # where their loader looks for its class
 AUTHORS_FRAMES = 300
 OFFSET = np.array([HOUSE_SIZE / 2, 0.0, HOUSE_SIZE / 2])  # metres, added to positions with y up
-FARTHEST_DEPTH = 65.535  # metres that 16-bit millimetres hold
 
 
 @dataclass(frozen=True)

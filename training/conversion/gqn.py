@@ -82,6 +82,7 @@ class GqnImport:
     def __post_init__(self) -> None:
         if self.set is None:
             raise ValueError(f"set= must say which data set it is: one of {', '.join(SETS)}")
+        Description(self.image_size, self.field_of_view)  # raises ValueError for what no data set can have
 
 
 class DamagedRecord(ValueError):
@@ -184,7 +185,7 @@ def import_gqn(config: GqnImport) -> Summary:
         raise UserError(
             f"{folder}: files of sets of {' and of '.join(map(str, sorted(counts)))} files: keep them apart"
         )
-    check_complete(folder, names, range(1, counts.pop() + 1), config.skip_damaged)
+    check_complete(folder, names, 1, counts.pop(), config.skip_damaged)
     description = Description(
         config.image_size, config.field_of_view, ("rgb",), (), {"command": "convert gqn", "set": config.set}
     )

@@ -18,7 +18,6 @@ camera took them; averaging over each pixel's area, so that nothing aliases.
 from __future__ import annotations
 
 import csv
-import hashlib
 import math
 import sys
 from collections.abc import Iterator
@@ -32,7 +31,8 @@ import numpy as np
 from placenet_ros.scene.camera import PinholeCamera, ViewResampler
 from training.configuration import UserError, argument, setting
 from training.conversion.encoded_images import DamagedImage, colours, values
-from training.conversion.path_picture import draw_paths
+from training.data.manifest import sha256_of
+from training.data.path_picture import draw_paths
 from training.data.shards import Description
 from training.data.workers import worker_count
 from training.data.writing import Summary, write_dataset
@@ -70,6 +70,7 @@ class ImagesImport:
     def __post_init__(self) -> None:
         if self.field_of_view is None:
             raise ValueError("field_of_view= must be given: the degrees that the images' whole width covers")
+        Description(self.image_size, self.view, class_names=self.class_names)  # raises ValueError for what cannot be
         for name in ("field_of_view", "view"):
             if not 1.0 <= getattr(self, name) <= 170.0:
                 raise ValueError(f"{name} must be 1 to 170 degrees, not {getattr(self, name):g}")
@@ -310,7 +311,7 @@ def import_images(config: ImagesImport) -> Summary:
         _class_names(config) if "objects" in columns else (),
         {
             "command": "convert images",
-            "poses_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "poses_sha256": sha256_of(path),
             "field_of_view": config.field_of_view,
             "angles": config.angles,
             "metres_per_unit": config.metres_per_unit,

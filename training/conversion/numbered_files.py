@@ -37,16 +37,17 @@ def numbered_files(folder: Path, pattern: str, example: str) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
-def check_complete(folder: Path, names: dict[int, str], expected: range, skip_damaged: bool) -> None:
-    """Name the numbers of `expected` that are missing: a UserError, or a line on stderr with skip_damaged."""
-    if len(names) == len(expected) and list(names) == list(expected):
+def check_complete(folder: Path, names: dict[int, str], first: int, last: int, skip_damaged: bool) -> None:
+    """Name the numbers from first to last that are missing: a UserError, or a line on stderr with skip_damaged."""
+    if not first <= last <= MOST_FILES:
+        raise UserError(f"{folder}: expected files {first} to at most {MOST_FILES}, found {last} as the last's number")
+    expected = range(first, last + 1)
+    if list(names) == list(expected):
         return
-    if len(expected) > MOST_FILES:
-        raise UserError(f"{folder}: a file has number {expected[-1]}, over {MOST_FILES}: rename it")
     missing = [number for number in expected if number not in names]
     some = ", ".join(map(str, missing[:NAMED_AT_MOST])) + (", ..." if len(missing) > NAMED_AT_MOST else "")
     surplus = [name for number, name in names.items() if number not in expected]
-    line = f"{folder}: expected files {expected[0]} to {expected[-1]}, {len(missing)} missing ({some or 'none'})"
+    line = f"{folder}: expected files {first} to {last}, {len(missing)} missing ({some or 'none'})"
     if surplus:
         line += f", {len(surplus)} beyond, such as {surplus[0]}"
     if not skip_damaged:

@@ -25,9 +25,9 @@ from training.conversion.encoded_images import DamagedImage, colours, is_jpeg, k
 from training.conversion.house_poses import PoseConvention, YawConfig, YawFit, check_poses, fit_yaw, is_normalised
 from training.conversion.numbered_files import check_complete, numbered_files
 from training.conversion.object_palette import ColourCount, ObjectPalette
-from training.conversion.path_picture import draw_paths
 from training.conversion.scene_pickle import RefusedFile, Scene, read_scene
-from training.data.shards import Description, StoredFrames
+from training.data.path_picture import draw_paths
+from training.data.shards import FARTHEST_DEPTH, Description, StoredFrames
 from training.data.workers import worker_count
 from training.data.writing import Summary, write_dataset
 from training.trajectory import Skipped, Trajectory
@@ -38,7 +38,6 @@ SURVEYED_FILES = 100  # from which palette, scale and yaw are found
 SURVEYED_FRAMES = 30  # of each, for the palette
 FILES_PER_SHARD = 200
 FEWEST_FRAMES = 20  # that a trajectory must have left: the window that scenes are drawn from
-FARTHEST_DEPTH = 65.535  # metres that 16-bit millimetres hold
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class PublishedImport:
     skip_damaged: bool = setting(False, "Count and name damaged or missing files and go on.")
 
     def __post_init__(self) -> None:
+        Description(self.image_size, self.field_of_view)  # raises ValueError for what no data set can have
         if not 0.0 < self.depth_range <= FARTHEST_DEPTH:
             raise ValueError(f"depth_range must be over 0 and at most {FARTHEST_DEPTH} m, not {self.depth_range:g}")
 
@@ -210,7 +210,7 @@ def import_published(config: PublishedImport) -> Summary:
     """Convert the files of `config.source`. Raises UserError, OSError."""
     folder, out = Path(config.source), Path(config.out)
     names = numbered_files(folder, FILES, "0.pt")
-    check_complete(folder, names, range(max(names) + 1), config.skip_damaged)
+    check_complete(folder, names, 0, max(names), config.skip_damaged)
     files, fit = survey(config, list(names.values()))
     _report(files, fit)
     description = Description(

@@ -1,1 +1,1 @@
-"""What training learns from: data sets on a disk or houses in memory, their sources, and the scenes drawn from them."""
+"""What training learns from: data sets on a disk or houses in memory, and the scenes drawn from them."""

@@ -17,12 +17,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from placenet_ros.model.modalities import DEPTH_RANGE_M, class_colours
 from training.configuration import UserError, argument, setting
 from training.data.dataset import ShardSet
 from training.data.manifest import MANIFEST, ShardEntry, read_manifest, sha256_of
+from training.data.path_picture import path_from_above
 from training.data.shards import DamagedError, Description, Shard, StoredFrames
 from training.data.workers import worker_count
 
@@ -219,21 +220,3 @@ def block_of(shards: ShardSet, index: int) -> np.ndarray:
     size = [round(SHEET_SCALE * side) for side in (pictures.shape[1], pictures.shape[0])]
     enlarged = np.asarray(Image.fromarray(pictures).resize(size, Image.Resampling.NEAREST))
     return np.concatenate([enlarged, path_from_above(poses, frames, enlarged.shape[0])], axis=1)
-
-
-def path_from_above(poses: np.ndarray, frames: np.ndarray, side: int) -> np.ndarray:
-    """A path (f, 5) from above, x to the right and y up, with the headings at some frames: uint8 (side, side, 3)."""
-    margin, xy = 12, poses[:, :2].astype(float)
-    low = xy.min(axis=0)
-    scale = (side - 2 * margin) / max(float(np.ptp(xy, axis=0).max()), 1e-3)
-    points = (xy - low) * scale + margin
-    points[:, 1] = side - points[:, 1]
-    sheet = Image.new("RGB", (side, side), "white")
-    pen = ImageDraw.Draw(sheet)
-    pen.line([tuple(point) for point in points.tolist()], fill=(70, 110, 180), width=2)
-    for frame in frames:
-        x, y = points[frame]
-        yaw = poses[frame, 3]
-        pen.line([(x, y), (x + 10 * np.cos(yaw), y - 10 * np.sin(yaw))], fill=(200, 60, 40), width=2)
-        pen.ellipse([x - 3, y - 3, x + 3, y + 3], fill=(200, 60, 40))
-    return np.asarray(sheet)

@@ -25,6 +25,7 @@ MANIFEST = "manifest.json"
 MANIFEST_FORMAT, MANIFEST_VERSION = "placenet shards", 1
 LARGEST_MANIFEST = 1 << 28  # bytes; a million trajectories take some 5 MB
 HASHED_AT_ONCE = 1 << 22  # bytes
+MOST_FRAMES = 1 << 31  # of a trajectory
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def read_manifest(folder: Path) -> Manifest:
         if path.stat().st_size > LARGEST_MANIFEST:
             raise ValueError(f"over {LARGEST_MANIFEST} bytes long")
         return _manifest_of(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError, OverflowError) as error:
         reason = f"no key {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise DamagedError(f"{path}: no manifest of a data set: {reason}") from error
 
@@ -115,12 +116,14 @@ def _manifest_of(content: Any) -> Manifest:
         if not re.fullmatch(r"shard-\d{5,}\.arrow", entry["file"]):
             raise ValueError(f"a shard cannot be called {entry['file']!r}")
         lengths = tuple(entry["lengths"])
-        if not all(isinstance(length, int) and length > 0 for length in lengths):
-            raise ValueError(f"{entry['file']}: lengths must be whole numbers over 0")
+        if not all(isinstance(length, int) and 0 < length < MOST_FRAMES for length in lengths):
+            raise ValueError(f"{entry['file']}: lengths must be whole numbers over 0 and under {MOST_FRAMES}")
         shards.append(ShardEntry(entry["file"], lengths, int(entry["bytes"]), str(entry["sha256"])))
     numbers = [content["units"], content["units_per_shard"]]
     if not all(isinstance(number, int) and number > 0 for number in numbers):
         raise ValueError(f"units and units_per_shard must be whole numbers over 0, not {numbers}")
+    if content["complete"] and not any(shard.lengths for shard in shards):
+        raise ValueError("it is complete without any trajectory")
     return Manifest(
         description=Description.of_json(content["description"]),
         split=str(content["split"]),

@@ -40,6 +40,7 @@ PNG_SETTINGS = {  # of OpenCV: what is quick to decode, and small, for each kind
 }
 PNG_TYPES = {"depth": np.dtype(np.uint16), "objects": np.dtype(np.uint8)}
 LARGEST_IMAGE = 1024  # pixels along a side
+FARTHEST_DEPTH = 65.535  # metres that 16-bit millimetres hold
 LARGEST_METADATA = 1 << 24  # bytes
 MODALITIES = ("rgb", "depth", "objects")
 SCHEMA = pa.schema(
@@ -233,7 +234,7 @@ class Shard:
             if self.trajectories < 0:
                 raise ValueError("it has no end: it was not finished")
             self._end = self._ending()
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             self._file.close()
             raise DamagedError(f"{path}: no whole shard: {_line(error)}") from error
 

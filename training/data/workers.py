@@ -1,4 +1,4 @@
-"""How many processes a conversion runs."""
+"""How many processes a command runs."""
 
 from __future__ import annotations
 

@@ -162,10 +162,10 @@ def _begun(out: Path, description: Description, units: Sequence[Unit], units_per
     return wanted
 
 
-def _writer_is_gone(partial: Path) -> bool:
+def _writer_is_gone(unfinished: Path) -> bool:
     """Whether the process whose number an unfinished file bears has ended."""
     try:
-        os.kill(int(partial.name.split(".")[-2]), 0)
+        os.kill(int(unfinished.name.split(".")[-2]), 0)
     except ProcessLookupError:
         return True
     except (ValueError, OSError):

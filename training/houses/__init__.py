@@ -1,7 +1,7 @@
 """Houses made from seeds or read from files: plans, walks through them, and pictures from those walks."""
 
 from training.houses.classes import CLASS_NAMES
-from training.houses.pictures import GraphicsError, HousePictures, Pictures
+from training.houses.pictures import HousePictures, Pictures
 from training.houses.plan import make_house
 from training.houses.trajectory import (
     UNSEEN_SEEDS_FROM,
@@ -15,7 +15,6 @@ from training.houses.walks import WalkConfig, make_walks
 
 __all__ = [
     "CLASS_NAMES",
-    "GraphicsError",
     "HousePictures",
     "MadeHouse",
     "Pictures",

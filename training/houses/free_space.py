@@ -22,6 +22,7 @@ CELL = 0.05  # metres, of a grid
 CARPET_HEIGHT, ROBOT_HEIGHT = 0.15, 0.75  # metres above the floor: what stands between them blocks
 CAMERA_HOUSING = 0.1  # metres above the camera's centre that must be free, too
 ROBOT_RADIUS = 0.22  # metres
+START_RADIUS = 0.4  # metres: the free circle about a walk's start must be larger (House-Traveler)
 MARGIN = 0.03  # metres: ways on the grid keep the radius and this from things, as steering is not perfect
 COMFORTABLE_CLEARANCE = 0.6  # metres: farther from things no way is better than another
 SPOT_STRIDE = 2  # cells from spot to spot: ways are planned on every second cell
@@ -174,11 +175,6 @@ class FreeSpace:
     def parts(self):
         """Which part (n,) of the free space each spot is in; there is a way between any two spots of a part."""
         return connected_components(self.graph, directed=False)[1]
-
-    def nearest_spot(self, point):
-        """Index of the spot nearest to a point (2,)."""
-        offset = np.round((self.spots - point) / self.grid.cell, 3)
-        return int((offset * offset).sum(axis=1).round(4).argmin())
 
     def ways_from(self, start):
         """Costs (n,) of the ways from a spot to each, and for each the spot before it on its way (negative: none)."""

@@ -20,7 +20,7 @@ from training.configuration import UserError
 from training.houses.class_words import class_of, words_of
 from training.houses.draws import Draws
 from training.houses.fitted_furniture import Look, piece_in
-from training.houses.free_space import CARPET_HEIGHT, ROBOT_HEIGHT, FreeSpace, walkable
+from training.houses.free_space import CARPET_HEIGHT, ROBOT_HEIGHT, START_RADIUS, FreeSpace, walkable
 from training.houses.house import SIDES, House, Opening, Rectangle, Room
 from training.houses.materials import WOODS, MaterialList, tint
 from training.houses.plan import DOOR_HEIGHT, DOOR_WIDTH, HALF_WALL, draw_light, walls_around
@@ -42,7 +42,6 @@ DOOR_MARGIN = HALF_WALL + 0.04  # metres of wall that stay at a door's sides, fr
 DOOR_REACH = 0.4  # metres from a wall within which doors and windows are taken to be in it
 BEFORE_DOOR = 1.0  # metres in front of a door that had better be free
 SMALLEST_PIECE = 0.01  # metres
-START_CIRCLE = 0.40  # metres: the radius of free floor that a walk needs to start (House-Traveler), on the grid
 LOOKS = 12  # sets of furniture in one house; with more rooms they repeat
 HOUSE_FILE_DRAWS, HOUSE_FILE_FURNITURE_DRAWS = 11, 12
 
@@ -138,7 +137,7 @@ def read_house(path, seed):
     house = HouseBuilder(seed, rooms, cells, corner, remarks).built(objects)
     if not has_free_circle(house):
         raise UserError(
-            f"{path}: no free space: in none of its {len(house.rooms)} rooms is a circle of {START_CIRCLE} m radius "
+            f"{path}: no free space: in none of its {len(house.rooms)} rooms is a circle of {START_RADIUS} m radius "
             f"free between {CARPET_HEIGHT} and {ROBOT_HEIGHT} m above the floor{first_of(remarks)}"
         )
     return house, remarks.all()
@@ -422,6 +421,7 @@ class HouseBuilder:
         self.ceilings = [ceiling_of(room, remarks) for room in rooms]
         self.draws, self.materials = Draws(HOUSE_FILE_DRAWS, seed), MaterialList()
         self.openings, self.pieces = [], []
+        self.shared_walls = shared_walls(cells)
 
     def built(self, objects):
         """The house with these objects (Nodes)."""
@@ -481,23 +481,11 @@ class HouseBuilder:
 
     # Doors and windows
 
-    def shared_walls(self):
-        """(first, second, axis, at, start, end) of the walls between two rooms; first is on the low side."""
-        walls = []
-        for first, low in enumerate(self.cells):
-            for second, high in enumerate(self.cells):
-                along_x, along_y = shared_lengths(low, high)
-                if low.x1 == high.x0 and along_y > 0:
-                    walls.append((first, second, "x", low.x1, max(low.y0, high.y0), min(low.y1, high.y1)))
-                if low.y1 == high.y0 and along_x > 0:
-                    walls.append((first, second, "y", low.y1, max(low.x0, high.x0), min(low.x1, high.x1)))
-        return walls
-
     def cut_door(self, node):
         """Make an opening of a door that is in the wall between two rooms, a closed door of one in an outer wall."""
         r = self.moved(node)
         found = []
-        for wall in self.shared_walls():
+        for wall in self.shared_walls:
             _, _, axis, at, start, end = wall
             across, along = r.centre if axis == "x" else r.centre[::-1]
             if abs(across - at) <= DOOR_REACH and start <= along <= end:
@@ -564,7 +552,7 @@ class HouseBuilder:
             axis = "x" if side in ("west", "east") else "y"
             behind = any(
                 room in wall[:2] and wall[2:4] == (axis, at) and start < wall[5] and wall[4] < end
-                for wall in self.shared_walls()
+                for wall in self.shared_walls
             )
             if not behind:
                 return room, side, at, start, end
@@ -593,8 +581,10 @@ class HouseBuilder:
         for door in self.openings:
             join(group, *door.rooms)
         hubs = [room_name(room.names) in ("corridor", "hall", "living room") for room in self.rooms]
-        walls = self.shared_walls()
-        walls.sort(key=lambda wall: (not (hubs[wall[0]] or hubs[wall[1]]), round(wall[4] - wall[5], 3), wall))
+        walls = sorted(
+            self.shared_walls,
+            key=lambda wall: (not (hubs[wall[0]] or hubs[wall[1]]), round(wall[4] - wall[5], 3), wall),
+        )
         for first, second, axis, at, start, end in walls:
             low, high = start + DOOR_MARGIN, end - DOOR_MARGIN
             if root(group, first) == root(group, second) or high - low < DOOR_WIDTH:
@@ -625,6 +615,19 @@ class HouseBuilder:
             price = (price, round(abs(start + end - low - high), 3), start, end)
             best = min(best, price) if best else price
         return best[2:]
+
+
+def shared_walls(cells):
+    """(first, second, axis, at, start, end) of the walls between two rooms' cells; first is on the low side."""
+    walls = []
+    for first, low in enumerate(cells):
+        for second, high in enumerate(cells):
+            along_x, along_y = shared_lengths(low, high)
+            if low.x1 == high.x0 and along_y > 0:
+                walls.append((first, second, "x", low.x1, max(low.y0, high.y0), min(low.y1, high.y1)))
+            if low.y1 == high.y0 and along_x > 0:
+                walls.append((first, second, "y", low.y1, max(low.x0, high.x0), min(low.x1, high.x1)))
+    return walls
 
 
 def ceiling_of(room, remarks):
@@ -664,4 +667,4 @@ def nearest_side(inner, low, high):
 
 def has_free_circle(house):
     """Whether a walk can start anywhere in a house."""
-    return FreeSpace(walkable(house), ROBOT_HEIGHT).clear.max() > START_CIRCLE
+    return FreeSpace(walkable(house), ROBOT_HEIGHT).clear.max() > START_RADIUS

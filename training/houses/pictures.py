@@ -48,10 +48,6 @@ void main() {
 """
 
 
-class GraphicsError(UserError):
-    """No OpenGL context could be made; the message says what to install."""
-
-
 @dataclass(frozen=True)
 class Pictures:
     """Aligned pictures from f poses.
@@ -69,7 +65,7 @@ class HousePictures:
     """A pinhole camera in a house or a scene, its principal point in the middle of the picture.
 
     Close it, or use it as a context.
-    horizontal_field_of_view_degrees is across the width; pixels are square. Raises GraphicsError without EGL.
+    horizontal_field_of_view_degrees is across the width; pixels are square. Raises UserError without EGL.
     """
 
     def __init__(self, width, height, horizontal_field_of_view_degrees):
@@ -196,7 +192,7 @@ def draw_in_one_thread():
 
 
 def create_context():
-    """An OpenGL context without a window; GraphicsError says what is missing."""
+    """An OpenGL context without a window. Raises UserError that says what to install."""
     # Optimisers of torch import triton. Its LLVM and Mesa's bear each other only where triton's was loaded first;
     # otherwise that import ends the process.
     if importlib.util.find_spec("triton"):
@@ -204,7 +200,7 @@ def create_context():
     try:
         return moderngl.create_context(standalone=True, backend="egl", require=330)
     except Exception as error:
-        raise GraphicsError(
+        raise UserError(
             f"no OpenGL through EGL ({error}): install libegl1 and libgl1, "
             "and without a graphics card libegl-mesa0 and libgl1-mesa-dri"
         ) from error

@@ -191,8 +191,8 @@ def load(path, remarks):
             warnings.simplefilter("ignore")  # of numpy and Pillow about damaged content; it is judged below
             file = io.BytesIO(utf8(content) if kind == "obj" else content)
             return trimesh.load_scene(file, kind, resolver=Beside(path, remarks), process=False, **options)
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise UserError(f"{path}: takes more memory than this machine has: simplify the scene first") from error
     except Exception as error:  # damaged files end in every kind of exception there is
         unreadable = "text that is not UTF-8" if isinstance(error, ImportError) else f"{type(error).__name__} {error}"
         what = " ".join(unreadable.split())[:120]

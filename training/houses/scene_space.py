@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from training.houses.free_space import CARPET_HEIGHT, CELL, ROBOT_HEIGHT, Grid
+from training.houses.free_space import CARPET_HEIGHT, CELL, ROBOT_HEIGHT, START_RADIUS, Grid
 
 LEVEL = 0.7  # least z of a floor's unit normal: at most 45 degrees steep
 FLOOR_BIN = 0.05  # metres, of the histogram of heights
@@ -18,7 +18,6 @@ FLOOR_SHARE = 0.2  # of the largest level's area that a lower level needs to be 
 SMALLEST_FLOOR = 1.0  # square metres
 BELOW_FLOOR = 0.1  # metres that floor may lie below the floor's height: scans are noisy, floors sag
 FLOOR_GAPS = 2  # cells: gaps in a scanned floor up to twice as wide are closed
-START_CIRCLE = 0.40  # metres: the radius of free floor that an area needs, as a walk starts there (House-Traveler)
 SOLID_HEIGHT = 2.0  # metres above the floor up to which faces say that what they belong to is solid
 TURNED_FACES = 1.0  # metres below the lowest face that looks up
 LAYER = 0.1  # metres of height that are looked at together above ROBOT_HEIGHT
@@ -40,7 +39,7 @@ class Area:
 class TriangleSpace:
     """The walkable space (`free_space.Walkable`) of triangles: vertices (v, 3) in metres, z up; triangles (t, 3).
 
-    floor_height is that of the lowest large floor on which there is a free circle of START_CIRCLE. A cell is free where
+    floor_height is that of the lowest large floor on which there is a free circle of START_RADIUS. A cell is free where
     there is floor at that height, and nothing from CARPET_HEIGHT to a robot's top above it. rooms are the free areas
     that hold such a circle, the largest first. Raises ValueError where there is none, or where the grid would be larger
     than MOST_CELLS.
@@ -58,7 +57,7 @@ class TriangleSpace:
                 return
         where = ", ".join(f"{height:.2f}" for height in either_way) or "none"
         raise ValueError(
-            f"no walkable space: no circle of {START_CIRCLE} m radius is free from {CARPET_HEIGHT} to "
+            f"no walkable space: no circle of {START_RADIUS} m radius is free from {CARPET_HEIGHT} to "
             f"{ROBOT_HEIGHT} m above a floor (level faces found at heights of {where} m)"
         )
 
@@ -178,7 +177,7 @@ def free_areas(free):
     """The connected areas of free cells: their indices (rows, columns) int16, -1 for none, and Areas."""
     labels, _ = ndimage.label(free)
     clear = ndimage.distance_transform_edt(np.pad(free, 1))[1:-1, 1:-1]
-    wide = np.unique(labels[free & ((clear - np.sqrt(0.5)) * CELL > START_CIRCLE)])
+    wide = np.unique(labels[free & ((clear - np.sqrt(0.5)) * CELL > START_RADIUS)])
     cells = np.bincount(labels.reshape(-1))
     largest = sorted(wide.tolist(), key=lambda label: (-cells[label], label))[:MOST_AREAS]
     index = np.full(len(cells), -1, np.int16)

@@ -81,18 +81,22 @@ class TrajectoryMaker:
     source: MadeHouse | PlanFile | SceneFile = field(default_factory=MadeHouse)
 
     def __call__(self, seed):
-        """Yield them, one at a time. Raises UserError where there is no house or nothing to walk on in it."""
-        place, _ = self.source.place(seed)
-        try:
-            walks = make_walks(place, seed, self.walks, self.walk)
-        except NoFreeSpace as error:
-            raise UserError(f"{self.where(seed)}: {error}") from error
+        """Yield them, one at a time. Raises UserError as `walked` does."""
+        place, walks = self.walked(seed)
         camera = _camera_of(self.image_size, self.field_of_view_degrees)
         camera.load(place)
         for number, poses in enumerate(walks):
             pictures = camera.take(poses)
             depth = millimetres(pictures.depth)
             yield Trajectory(poses, pictures.rgb, depth, pictures.objects, f"{self.where(seed)}, walk {number}")
+
+    def walked(self, seed):
+        """A seed's place and the walks in it. Raises UserError where there is no house or nothing to walk on in it."""
+        place, _ = self.source.place(seed)
+        try:
+            return place, make_walks(place, seed, self.walks, self.walk)
+        except NoFreeSpace as error:
+            raise UserError(f"{self.where(seed)}: {error}") from error
 
     def where(self, seed):
         """The place of a seed, for messages."""

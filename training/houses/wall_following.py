@@ -15,13 +15,12 @@ from functools import cached_property
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from training.houses.free_space import NoFreeSpace
+from training.houses.free_space import START_RADIUS, NoFreeSpace
 from training.houses.vehicle import DrivableWays, averaged
 
 WALL_DISTANCE = 0.4  # metres from the wall that is followed
 NARROWER_WALL_DISTANCES = (0.35, 0.3)  # metres, where there is no room for more, widest first
 NARROWER_BY = 0.05  # metres from each of these distances to the one before
-START_RADIUS = 0.4  # metres that the free circle about a start must have at least
 VISITED_DISTANCE = 0.3  # metres: nearer than this to where the walk has been is a place visited before
 SHORTEST_WALL = 1.0  # metres of wall not yet visited that are worth following
 STRAIGHTENED = 0.05  # metres by which the cells' line can be off the wall's
