@@ -21,7 +21,7 @@ from training.houses.materials import (
 
 WET_ROOMS = ("bathroom", "laundry")
 BARE_ROOMS = ("storage", "laundry")  # plainly painted and without carpets
-FROM_FLOOR_TO_CEILING = 3.0  # metres that a pattern covers which differs from bottom to top; no ceiling is higher
+FROM_FLOOR_TO_CEILING = 3.0  # metres that a pattern covers which differs from bottom to top; made ceilings are lower
 
 
 class HouseSurfaces:
