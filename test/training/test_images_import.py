@@ -83,7 +83,7 @@ def test_a_view_that_the_pictures_do_not_cover_is_warned_of(folder, tmp_path, ca
         ("0.png,nan,0,0,0,0,0-depth.png,0-objects.png,hall", "x: expected a number"),
         ("0.png,0,0,0,0,95,0-depth.png,0-objects.png,hall", "set angles=degrees or angles=radians"),
         ("0.png,0,0,0,0,0,0-depth.png", "as many cells as the header"),
-        ("0.png,0,0,0,0,0,,0-objects.png,hall", "depth: expected a file"),
+        ("0.png,0,0,0,0,0,,0-objects.png,hall", "depth: empty; a column"),
         ("cut.png,0,0,0,0,0,0-depth.png,0-objects.png,hall", "cut.png: a damaged PNG file"),
         ("0.png,0,0,0,0,0,1.jpg,0-objects.png,hall", "1.jpg: expected a PNG"),
         ("0.png,0,0,0,0,0,small.png,0-objects.png,hall", "small.png: not of the colour picture's size"),

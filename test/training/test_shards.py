@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -111,6 +112,9 @@ def test_what_was_written_is_read_back_frame_by_frame(whole):
         assert np.abs(frames.rgb.astype(int) - expected.rgb[chosen]).max() <= 8  # JPEG
         shard, row = data.shard(index)
         assert shard.name(row) == f"house {index}"
+    for index, frames in ((16, [0]), (-1, [0]), (0, [12]), (0, [-1])):
+        with pytest.raises(IndexError, match="expected"):
+            data.read(index, frames)
 
 
 def test_a_shard_says_what_its_numbers_mean(whole):
@@ -201,6 +205,9 @@ def test_a_folder_that_holds_another_data_set_is_left_as_it_is(whole, copy):
         write(copy, units=9)
     with pytest.raises(UserError, match="split: train there, unseen asked for"):
         write(copy, split="unseen")
+    other = replace(DESCRIPTION, source={"made": "for a test", "walk": {"look": "around"}})
+    with pytest.raises(UserError, match=r"another data set \(source.walk.look: none there, around asked for\)"):
+        write_dataset(copy, other, range(8), two_each, 2, 1)
     assert contents(copy) == before
 
 

@@ -193,7 +193,9 @@ def _number(name: str, text: str) -> float:
 
 def _file(name: str, text: str, folder: Path) -> str:
     file = text.strip()
-    if not file or PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+    if not file:
+        raise ValueError(f"{name}: empty; a column that is there has a file in every row: fill it or leave it out")
+    if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
         raise ValueError(f"{name}: expected a file below the folder, found '{file[:80]}'")
     if not (folder / file).is_file():
         raise ValueError(f"{name}: no file '{file[:80]}' in {folder}")

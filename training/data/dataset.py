@@ -91,7 +91,15 @@ class ShardSet:
         return self._open[number], row
 
     def read(self, index: int, frames: Sequence[int] | np.ndarray | None = None) -> StoredFrames:
-        """Frames (k,) of a trajectory; all of them by default. Raises DamagedError, naming file and row."""
+        """Frames (k,) of a trajectory; all of them by default.
+
+        Raises IndexError for a trajectory or frame that there is not, DamagedError, naming file and row, for damage.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"expected a trajectory of 0 to {len(self) - 1}, found {index}")
+        length = int(self.lengths[index])
+        if frames is not None and len(frames) and not 0 <= min(frames) <= max(frames) < length:
+            raise IndexError(f"expected frames of 0 to {length - 1} of trajectory {index}, found {list(frames)[:20]}")
         shard, row = self.shard(index)
         return shard.read(row, frames)
 

@@ -10,8 +10,9 @@
             its metadata `name`: where the trajectory came from
         last batch       no rows; its metadata `end`: JSON with what could not be used
 
-A file without that last batch was not finished. Nothing in a file is trusted: sizes are checked before they are
-believed, and what is damaged is named with its file and row. Many shards together are `dataset`'s business.
+A file without that last batch was not finished. A file is not trusted: offsets, and the size of each picture, are
+checked before they are believed, and what is damaged is named with its file and row. Many shards together are
+`dataset`'s business.
 """
 
 from __future__ import annotations

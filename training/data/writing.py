@@ -145,21 +145,35 @@ def _begun(out: Path, description: Description, units: Sequence[Unit], units_per
         write_manifest(out, wanted)
         return wanted
     there = read_manifest(out)
-    before, now = (
-        {
-            **manifest.description.as_json(),
-            "split": manifest.split,
-            "units": manifest.units,
-            "units for each shard": manifest.units_per_shard,
-            "names of the units": manifest.units_sha256,
-        }
-        for manifest in (there, wanted)
-    )
-    now = json.loads(json.dumps(now))  # as it comes back from a file
-    differing = [f"{key}: {before[key]} there, {now[key]} asked for" for key in now if before[key] != now[key]]
+    before, now = _decisive(there), _decisive(wanted)
+    differing = [
+        f"{key}: {before.get(key, 'none')} there, {now.get(key, 'none')} asked for"
+        for key in {**before, **now}
+        if before.get(key) != now.get(key)
+    ]
     if differing:
         raise UserError(f"{out}: holds another data set ({'; '.join(differing)[:300]}): choose another folder")
     return wanted
+
+
+def _decisive(manifest: Manifest) -> dict[str, Any]:
+    """What decides a data set's content, by dotted keys, as it comes back from a file."""
+    about = {
+        **manifest.description.as_json(),
+        "split": manifest.split,
+        "units": manifest.units,
+        "units for each shard": manifest.units_per_shard,
+        "names of the units": manifest.units_sha256,
+    }
+    return dict(_flat(json.loads(json.dumps(about)), ""))
+
+
+def _flat(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _writer_is_gone(unfinished: Path) -> bool:
