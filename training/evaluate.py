@@ -104,13 +104,16 @@ def untrained(config: PlaceNetConfig, device: torch.device) -> PlaceNet:
         return PlaceNet(config).eval().to(device)
 
 
-def rivals(model_config: PlaceNetConfig, config: EvaluationConfig, device: torch.device) -> dict[str, Predictor]:
-    """What a trained network is compared with, by name."""
+def rivals(
+    model_config: PlaceNetConfig, config: EvaluationConfig, data: TrajectorySource, device: torch.device
+) -> dict[str, Predictor]:
+    """What a trained network is compared with on `data`, by name; reprojection only where there is depth."""
 
     def baseline(name: str) -> Predictor:
         return lambda observations, viewpoints: BASELINES[name](observations, viewpoints, model_config)
 
-    names = [name for name in BASELINES if config.depth or name != "reprojection"]
+    depth = config.depth and "depth" in data.modalities
+    names = [name for name in BASELINES if depth or name != "reprojection"]
     networks = {"untrained network": prior_prediction(untrained(model_config, device), config.samples)}
     return networks | {name: baseline(name) for name in names}
 
@@ -218,7 +221,7 @@ def main(argv: list[str]) -> None:
         place = device_for(config.houses, config.walk.frames, maker.image_size, "auto", device)
         data = render_houses(config.first_seed, config.houses, maker, place)
     predictors = {"this network": prior_prediction(model, config.evaluation.samples)}
-    predictors |= rivals(model.config, config.evaluation, device)
+    predictors |= rivals(model.config, config.evaluation, data, device)
     scale = model.config.position_scale
     figures = evaluate(predictors, data, config.sampling, config.evaluation, scale, device)
     print(table(figures))

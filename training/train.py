@@ -260,7 +260,7 @@ def train(config: TrainConfig, command: str) -> None:
     write_weights(average, run, about, config.half_precision)
     result = PlaceNet.from_pretrained(run / "weights").to(device)
     predictors = {"this network": prior_prediction(result, config.evaluation.samples)}
-    predictors |= rivals(config.model, config.evaluation, device)
+    predictors |= rivals(config.model, config.evaluation, unseen, device)
     figures = evaluate(predictors, unseen, config.sampling, config.evaluation, scale, device)
     about["evaluation"] = {**as_dict(config.evaluation), "data": about["data"]["unseen"], "figures": figures}
     write_weights(average, run, about, config.half_precision)

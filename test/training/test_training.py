@@ -19,12 +19,14 @@ from training.baselines import mean_image
 from training.checkpoints import checkpoint_path, newest_checkpoint, save_checkpoint
 from training.configuration import REPOSITORY, UserError
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
+from training.data.shards import Description
 from training.data.trajectories import SHARE_OF_MEMORY, HousesConfig, TrajectorySet
+from training.data.writing import write_dataset
 from training.evaluate import EvaluationConfig
 from training.houses import WalkConfig
 from training.image_quality import image_quality
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
-from training.train import TrainConfig, train
+from training.train import DataConfig, TrainConfig, train
 
 CPU = torch.device("cpu")
 MODEL = PlaceNetConfig(image_size=16, representation_channels=16, hidden_channels=16, canvas_channels=16, layers=2,
@@ -273,6 +275,20 @@ def test_weights_say_how_they_came_about_and_what_they_reach(config, capsys):
     rows = about["evaluation"]["figures"]["3"]
     assert set(rows) == {"this network", "untrained network", "mean image", "nearest image", "reprojection"}
     assert f"{rows['this network']['rmse']['mean']:.2f}" in capsys.readouterr().out
+
+
+def test_a_network_learns_from_a_data_set_that_has_colour_alone(config, tmp_path, capsys):
+    description = Description(16, None, ("rgb",))
+    write_dataset(tmp_path / "data", description, range(4), colour_alone, 2, 1)
+    data = DataConfig(train=str(tmp_path / "data"), unseen=str(tmp_path / "data"), workers=0)
+    train(replace(config, data=data, model=replace(MODEL, attention="r", reprojection=False)), "test")
+    about = PlaceNet.from_pretrained(run_folder(config) / "weights").about
+    rows = about["evaluation"]["figures"]["3"]
+    assert set(rows) == {"this network", "untrained network", "mean image", "nearest image"}  # no reprojection
+
+
+def colour_alone(seed):
+    yield round_room(seed)._replace(depth=None, objects=None)
 
 
 def test_training_that_diverges_ends_before_it_is_saved(config):

@@ -70,6 +70,11 @@ class ShardSet:
         """What holds for all trajectories."""
         return self.manifest.description
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What its frames have: rgb, and perhaps depth and objects."""
+        return self.description.modalities
+
     def close(self) -> None:
         """Close the open files; they are opened again when they are needed."""
         while self._open:

@@ -28,6 +28,7 @@ class TrajectorySource(Protocol):
     """Trajectories, in memory or on a disk."""
 
     lengths: np.ndarray  # n: frames of each
+    modalities: tuple[str, ...]  # what its frames have: rgb, depth, objects
 
     def fetch(self, draw: Draw) -> StoredFrames:
         """The frames of a draw, tensors b (q + m) ..., in the order of `draw.frames`."""

@@ -20,7 +20,7 @@ import torch
 
 from training.configuration import UserError, section, setting
 from training.data.sampling import Draw, moved
-from training.data.shards import StoredFrames
+from training.data.shards import MODALITIES, StoredFrames
 from training.houses import UNSEEN_SEEDS_FROM, TrajectoryMaker, WalkConfig, make_trajectories
 from training.trajectory import Trajectory
 
@@ -58,6 +58,8 @@ class TrajectorySet:
         self.objects = torch.empty(shape, dtype=torch.uint8, device=device)
         self.poses = torch.empty(trajectories, frames, 5, device=device)
         self.lengths = np.full(trajectories, frames)  # n: frames of each
+
+    modalities = MODALITIES  # made houses have all
 
     def __len__(self) -> int:
         return self.rgb.shape[0]
