@@ -40,6 +40,7 @@ PNG_SETTINGS = {  # of OpenCV: what is quick to decode, and small, for each kind
     "objects": [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FIXED],
 }
 PNG_TYPES = {"depth": np.dtype(np.uint16), "objects": np.dtype(np.uint8)}
+PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of every PNG file; then its width and height
 LARGEST_IMAGE = 1024  # pixels along a side
 FARTHEST_DEPTH = 65.535  # metres that 16-bit millimetres hold
 LARGEST_METADATA = 1 << 24  # bytes
@@ -294,13 +295,16 @@ class Shard:
             frame = frames[finite.argmin()]
             raise DamagedError(f"{self.path}: trajectory {row}, frame {frame}: a pose that is not finite")
 
-    def _decode(self, pictures: np.ndarray, column: pa.Array, name: str, row: int, frames: list[int]) -> None:
+    def _decode(self, pictures: np.ndarray, column: pa.BinaryArray, name: str, row: int, frames: list[int]) -> None:
         size = self.description.image_size
+        _, offsets, content = column.buffers()  # one slice for each frame costs less than Arrow's objects
+        offsets = np.frombuffer(offsets, np.int32)[column.offset :].tolist()
+        content = np.frombuffer(content or b"", np.uint8)
         for picture, frame in zip(pictures, frames, strict=True):
             try:
-                encoded = column[frame].as_buffer()
-                if encoded is None:
+                if column.null_count and not column[frame].is_valid:
                     raise ValueError("there is none")
+                encoded = content[offsets[frame] : offsets[frame + 1]]
                 if name == "rgb":
                     decode_jpeg(encoded, size, picture)
                 else:
@@ -369,9 +373,7 @@ def decode_jpeg(buffer: Any, size: int, into: np.ndarray | None = None) -> np.nd
 def decode_png(buffer: Any, size: int, kind: np.dtype) -> np.ndarray:
     """Values (size, size) of a PNG file. Raises ValueError where it is none, or of another size or depth."""
     encoded = np.frombuffer(buffer, np.uint8)
-    header = encoded[:26].tobytes()  # signature, length and name of IHDR, width, height, bits, colour type
-    width, height = (int.from_bytes(header[at : at + 4], "big") for at in (16, 20))
-    if header[:8] != b"\x89PNG\r\n\x1a\n" or (height, width) != (size, size):
+    if encoded[: len(PNG_START) + 8].tobytes() != PNG_START + 2 * size.to_bytes(4, "big"):  # width and height
         raise ValueError(f"no PNG of {size} x {size} pixels")
     picture = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     if picture is None or picture.shape != (size, size) or picture.dtype != kind:
