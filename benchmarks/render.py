@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from placenet_ros.scene.depth import millimetres
 from training.configuration import parse, run_command, setting
 from training.data.shards import Description, encode, write_shard
 from training.houses import CLASS_NAMES, HousePictures, TrajectoryMaker, WalkConfig, make_house, make_walks
 from training.houses.pictures import draw_in_one_thread
-from training.houses.trajectory import millimetres
 from training.trajectory import Trajectory
 
 IMAGE_SIZE, FIELD_OF_VIEW_DEGREES, FRAMES = 64, 60.0, 300

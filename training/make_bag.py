@@ -22,12 +22,12 @@ import numpy as np
 from rosbags.rosbag1 import Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from placenet_ros.scene.depth import millimetres
 from training.configuration import UserError, argument, parse, run_command, setting
 from training.houses.draws import Draws
 from training.houses.house import House
 from training.houses.pictures import HousePictures
 from training.houses.plan import make_house
-from training.houses.trajectory import millimetres
 from training.houses.waypoints import Path as DrivenPath
 from training.houses.waypoints import plan_walk
 

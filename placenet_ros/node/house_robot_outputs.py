@@ -20,9 +20,9 @@ from placenet_ros.node.house_robot import CAMERA_AHEAD, Reading
 from placenet_ros.node.images import camera_info_message, image_message
 from placenet_ros.node.rigid_pose import OPTICAL_IN_BODY, RigidPose
 from placenet_ros.scene.camera import PinholeCamera
+from placenet_ros.scene.depth import millimetres
 
 ODOM, BASE, CAMERA = "odom", "base_link", "camera_color_optical_frame"
-MILLIMETRES = 1000.0  # in a metre
 QUEUE = 10  # messages kept for a listener that is slow
 PLANAR = (0, 1, 5)  # x, y and heading in a covariance of x, y, z, roll, pitch and yaw
 
@@ -76,12 +76,6 @@ def camera_mount(height: float, pitch: float) -> RigidPose:
     """Pose of the camera's optical frame (REP 103: x right, y down, z ahead) in the base's."""
     position = (CAMERA_AHEAD, 0.0, height)
     return RigidPose.checked(position, (0.0, -math.sin(pitch / 2), 0.0, math.cos(pitch / 2))) @ OPTICAL_IN_BODY
-
-
-def millimetres(metres: np.ndarray) -> np.ndarray:
-    """Depth as uint16 millimetres; what is beyond 65 m becomes 0, none."""
-    rounded = np.round(metres * MILLIMETRES)
-    return np.where(rounded <= np.iinfo(np.uint16).max, rounded, 0).astype(np.uint16)
 
 
 def odometry_message(header: Header, reading: Reading, turn: tuple[float, ...]) -> Odometry:

@@ -29,6 +29,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from placenet_ros.scene.camera import PinholeCamera, ViewResampler
+from placenet_ros.scene.depth import millimetres
 from training.configuration import UserError, argument, setting
 from training.conversion.encoded_images import DamagedImage, colours, values
 from training.data.manifest import sha256_of
@@ -250,7 +251,7 @@ class WalkPictures:
         depth = objects = None
         if row.depth is not None:
             levels = self._decoded(row.depth, values, np.uint16)
-            depth = self._millimetres(self._resampled(row.depth, resample, levels))
+            depth = millimetres(self._resampled(row.depth, resample, levels) * self.config.depth_metres_per_level)
         if row.objects is not None:
             objects = self._resampled(row.objects, resample, self._decoded(row.objects, values, np.uint8))
         return resample.colours(picture), depth, objects
@@ -276,10 +277,6 @@ class WalkPictures:
             return resample.values(picture)
         except ValueError as error:
             raise DamagedImage(f"{name}: not of the colour picture's size: {error}") from error
-
-    def _millimetres(self, levels: np.ndarray) -> np.ndarray:
-        millimetres = np.round(levels * (1000.0 * self.config.depth_metres_per_level))
-        return np.where(millimetres <= np.iinfo(np.uint16).max, millimetres, 0).astype(np.uint16)
 
     def warn_of_uncovered(self, walk: Walk) -> None:
         """A line on stderr where the pictures do not cover the view, by the first that can be read."""

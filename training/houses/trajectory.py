@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 
-import numpy as np
-
+from placenet_ros.scene.depth import millimetres
 from training.configuration import UserError
 from training.houses.free_space import NoFreeSpace
 from training.houses.house_file import read_house
@@ -135,9 +134,3 @@ def make_trajectories(seeds, processes, maker):
                     waiting.append(pool.submit(maker.all_of, seed))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def millimetres(depth):
-    """Depth in metres (float) as uint16 millimetres; what is beyond 65 m becomes 0, none."""
-    rounded = np.round(depth * 1000.0)
-    return np.where(rounded <= 65535, rounded, 0).astype(np.uint16)
