@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests, part by part, and sums up: test/run.sh [lint] [pytest] [rostest]; all three where none is named.
-# A part that fails stops none of the others; the status is 0 only if all passed. Needs ./install.sh; `make test` runs both.
+# A part that fails stops none of the others; the status is 0 only if all passed, and the end of what each failed one
+# said is shown again at the end; all of it is in out/test/parts. Needs ./install.sh; `make test` runs both.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 groups=("$@")
@@ -14,18 +15,20 @@ unset ROS_IP
 # One thread for each process. Several spin while they wait for each other: on a busy machine of two cores that made the
 # tests up to six times slower.
 export OMP_NUM_THREADS=1
-rm -rf "$ROS_HOME"
+rm -rf "$ROS_HOME" out/test/parts
+mkdir -p out/test/parts
 results=()
-failures=0
+complaints=()
 
 # part NAME COMMAND...: runs it, at most 30 minutes, and notes how it went.
 part() {
-    local name="$1" begun=$SECONDS result=passed
+    local name="$1" begun=$SECONDS result=passed log="out/test/parts/${1//[ \/]/-}.log"
     shift
     echo "---- $name: $*"
-    if ! timeout --kill-after=10 1800 "$@"; then
+    timeout --kill-after=10 1800 "$@" 2>&1 | tee "$log"
+    if [ "${PIPESTATUS[0]}" -ne 0 ]; then
         result=FAILED
-        failures=$((failures + 1))
+        complaints+=("$log")
     fi
     results+=("$(printf '%-8s %4d s  %s' "$result" $((SECONDS - begun)) "$name")")
 }
@@ -51,9 +54,13 @@ for group in "${groups[@]}"; do
     esac
 done
 
+for log in "${complaints[@]}"; do
+    echo "---- the end of $log"
+    tail -n 40 "$log"
+done
 echo "---- summary"
 printf '%s\n' "${results[@]}"
-if [ "$failures" -gt 0 ]; then
-    echo "$failures of ${#results[@]} parts failed" >&2
+if [ ${#complaints[@]} -gt 0 ]; then
+    echo "${#complaints[@]} of ${#results[@]} parts failed" >&2
     exit 1
 fi
