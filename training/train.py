@@ -30,8 +30,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from placenet_ros.model import PlaceNet, PlaceNetConfig, WeightsError, evidence_lower_bound
 from training.checkpoints import newest_checkpoint, save_checkpoint, write_whole
@@ -49,8 +47,8 @@ from training.configuration import (
     setting,
 )
 from training.data.dataset import ShardSet
-from training.data.sampling import SamplingConfig, assemble, draw_scenes
-from training.data.scenes import StepScenes, TrajectorySource, scene_stream
+from training.data.sampling import SamplingConfig, assemble
+from training.data.scenes import StepScenes, scene_stream
 from training.data.trajectories import (
     BYTES_PER_PIXEL,
     HousesConfig,
@@ -69,10 +67,10 @@ from training.evaluate import (
     table,
 )
 from training.houses import CLASS_NAMES, UNSEEN_SEEDS_FROM, TrajectoryMaker
+from training.run_log import RunLog, flat_figures, image_grid, status_line
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
 
 MOST_WORKERS = 128
-PICTURED_SCENES = 6  # rows of the image grid on TensorBoard
 METRICS = ("loss", "elbo", "bits_per_dimension", "kl", "gradient_norm")  # then the KL of each layer
 
 
@@ -194,7 +192,7 @@ def train(config: TrainConfig, command: str) -> None:
     unseen = stored.get("unseen") or render_houses(UNSEEN_SEEDS_FROM, houses.unseen, maker, place)
 
     # ---- The loop.
-    log = RunLog(run, samples_seen)
+    log, most = RunLog(run, samples_seen), max(config.evaluation.observations)
     samples, start = config.samples_per_step, time.monotonic()
     totals, logged = torch.zeros(len(METRICS) + config.model.layers, device=device), (samples_seen, start)
     while done < 1:
@@ -248,7 +246,7 @@ def train(config: TrainConfig, command: str) -> None:
                 log.write(samples_seen, flat_figures(figures, name))
                 rmses = (f"{figures[count]['model']['rmse']['mean']:.2f} with {count}" for count in figures)
                 say(f"  RMSE of predictions, {name} houses: {', '.join(rmses)} observations")
-            log.draw(samples_seen, image_grid(average, unseen, config, device))
+            log.draw(samples_seen, image_grid(average, unseen, config.sampling, most, config.seed, device))
             logged = (logged[0], logged[1] + time.monotonic() - paused)  # speed is that of training alone
         if saving:
             state = {"samples_seen": samples_seen, "seconds": seconds, "model": model.state_dict(),
@@ -265,7 +263,7 @@ def train(config: TrainConfig, command: str) -> None:
     about["evaluation"] = {**as_dict(config.evaluation), "data": about["data"]["unseen"], "figures": figures}
     write_weights(average, run, about, config.half_precision)
     write_whole(run / "evaluation.json", json.dumps(figures, indent=2) + "\n")
-    log.draw(samples_seen, image_grid(average, unseen, config, device))
+    log.draw(samples_seen, image_grid(average, unseen, config.sampling, most, config.seed, device))
     log.close()
     print(table(figures))
     print(results(run))
@@ -329,83 +327,6 @@ def require_finite(figures: dict[str, float], before: int, samples_seen: int, ru
 
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def status_line(schedule: ScheduleConfig, samples_seen: int, done: float, figures: dict[str, float]) -> str:
-    """One line with what one wants to know at a glance."""
-    memory = f"  {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if torch.cuda.is_available() else ""
-    return (
-        f"{samples_seen:,} samples  {done:.1%}  loss {figures['loss']:.1f}  "
-        f"{figures['bits_per_dimension']:.3f} bits/dim  KL {figures['kl']:.2f}  sigma {figures['sigma']:.2f}  "
-        f"lr {figures['learning_rate']:.1e}  |g| {figures['gradient_norm']:.0f}  "
-        f"{figures['samples_per_second']:.0f} samples/s{memory}  {figures['minutes_left']:.1f} min left"
-    )
-
-
-class RunLog:
-    """Figures of a run, to TensorBoard and as lines of JSON."""
-
-    def __init__(self, run: Path, samples_seen: int) -> None:
-        path = run / "metrics.jsonl"
-        if path.exists():
-            drop_figures_after(samples_seen, path)
-        self._writer = SummaryWriter(run / "tensorboard", purge_step=samples_seen + 1)
-        self._lines = open(path, "a", encoding="utf-8")
-
-    def write(self, samples_seen: int, figures: dict[str, float]) -> None:
-        """Note figures by name at that number of samples."""
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, samples_seen)
-        self._lines.write(json.dumps({"samples": samples_seen, **figures}) + "\n")
-        self._lines.flush()
-
-    def draw(self, samples_seen: int, grid: np.ndarray) -> None:
-        """Show an image (uint8, height x width x 3) on TensorBoard."""
-        self._writer.add_image("observations, truth, reconstruction, prediction", grid, samples_seen, dataformats="HWC")
-
-    def close(self) -> None:
-        self._writer.close()
-        self._lines.close()
-
-
-def drop_figures_after(samples_seen: int, path: Path) -> None:
-    """Drop the lines of metrics.jsonl that a resumed run will write again, and one that a crash left unfinished."""
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        try:
-            samples = json.loads(line)["samples"]
-        except json.JSONDecodeError:
-            continue
-        if samples <= samples_seen and line.endswith("\n"):
-            kept.append(line)
-    write_whole(path, "".join(kept))
-
-
-def flat_figures(figures: dict, prefix: str) -> dict[str, float]:
-    """Means of the model's figures by names such as unseen/rmse_of_5_observations."""
-    return {
-        f"{prefix}/{measure}_of_{count}_observations": value["mean"]
-        for count, rows in figures.items()
-        for measure, value in rows["model"].items()
-    }
-
-
-@torch.no_grad()
-def image_grid(model: PlaceNet, data: TrajectorySource, config: TrainConfig, device: torch.device) -> np.ndarray:
-    """Rows of scenes: observations, truth, reconstruction, prediction. uint8, height x width x 3."""
-    sampling, count = replace(config.sampling, queries=1), max(config.evaluation.observations)
-    draw = draw_scenes(sampling, data.lengths, PICTURED_SCENES, config.seed, 0, observations=count)
-    batch = assemble(draw, data.fetch(draw), config.model.position_scale, device)
-    generator = torch.Generator(device).manual_seed(config.seed)
-    scene = model.encode(batch.observations)
-    views = [
-        batch.query_images,
-        model.reconstruct(scene, batch.query_viewpoints, batch.query_images, generator),
-        model.predict(scene, batch.query_viewpoints, generator),
-    ]
-    pictures_bk3hw = torch.cat([batch.observations.rgb, *views], dim=1)
-    grid: Tensor = pictures_bk3hw.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
-    return (255 * grid).round().byte().cpu().numpy()
 
 
 def data_sources(config: TrainConfig, stored: dict[str, ShardSet]) -> dict[str, Any]:

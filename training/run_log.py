@@ -1,0 +1,106 @@
+"""What a training run tells while it runs: its figures on TensorBoard and as JSON lines, its status line, its pictures.
+
+Shapes: b scenes, k pictures of each, s image size.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from placenet_ros.model import PlaceNet
+from training.checkpoints import write_whole
+from training.data.sampling import SamplingConfig, assemble, draw_scenes
+from training.data.scenes import TrajectorySource
+from training.schedule import ScheduleConfig
+
+PICTURED_SCENES = 6  # rows of the image grid on TensorBoard
+
+
+class RunLog:
+    """Figures of a run, to TensorBoard and as lines of JSON."""
+
+    def __init__(self, run: Path, samples_seen: int) -> None:
+        path = run / "metrics.jsonl"
+        if path.exists():
+            drop_figures_after(samples_seen, path)
+        self._writer = SummaryWriter(run / "tensorboard", purge_step=samples_seen + 1)
+        self._lines = open(path, "a", encoding="utf-8")
+
+    def write(self, samples_seen: int, figures: dict[str, float]) -> None:
+        """Note figures by name at that number of samples."""
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, samples_seen)
+        self._lines.write(json.dumps({"samples": samples_seen, **figures}) + "\n")
+        self._lines.flush()
+
+    def draw(self, samples_seen: int, grid: np.ndarray) -> None:
+        """Show an image (uint8, height x width x 3) on TensorBoard."""
+        self._writer.add_image("observations, truth, reconstruction, prediction", grid, samples_seen, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()
+        self._lines.close()
+
+
+def drop_figures_after(samples_seen: int, path: Path) -> None:
+    """Drop the lines of metrics.jsonl that a resumed run will write again, and one that a crash left unfinished."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            samples = json.loads(line)["samples"]
+        except json.JSONDecodeError:
+            continue
+        if samples <= samples_seen and line.endswith("\n"):
+            kept.append(line)
+    write_whole(path, "".join(kept))
+
+
+def status_line(schedule: ScheduleConfig, samples_seen: int, done: float, figures: dict[str, float]) -> str:
+    """One line with what one wants to know at a glance."""
+    memory = f"  {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if torch.cuda.is_available() else ""
+    return (
+        f"{samples_seen:,} samples  {done:.1%}  loss {figures['loss']:.1f}  "
+        f"{figures['bits_per_dimension']:.3f} bits/dim  KL {figures['kl']:.2f}  sigma {figures['sigma']:.2f}  "
+        f"lr {figures['learning_rate']:.1e}  |g| {figures['gradient_norm']:.0f}  "
+        f"{figures['samples_per_second']:.0f} samples/s{memory}  {figures['minutes_left']:.1f} min left"
+    )
+
+
+def flat_figures(figures: dict, prefix: str) -> dict[str, float]:
+    """Means of the model's figures by names such as unseen/rmse_of_5_observations."""
+    return {
+        f"{prefix}/{measure}_of_{count}_observations": value["mean"]
+        for count, rows in figures.items()
+        for measure, value in rows["model"].items()
+    }
+
+
+@torch.no_grad()
+def image_grid(
+    model: PlaceNet,
+    data: TrajectorySource,
+    sampling: SamplingConfig,
+    observations: int,
+    seed: int,
+    device: torch.device,
+) -> np.ndarray:
+    """Rows of scenes: observations, truth, reconstruction, prediction. uint8, height x width x 3."""
+    draw = draw_scenes(replace(sampling, queries=1), data.lengths, PICTURED_SCENES, seed, 0, observations)
+    batch = assemble(draw, data.fetch(draw), model.config.position_scale, device)
+    generator = torch.Generator(device).manual_seed(seed)
+    scene = model.encode(batch.observations)
+    views = [
+        batch.query_images,
+        model.reconstruct(scene, batch.query_viewpoints, batch.query_images, generator),
+        model.predict(scene, batch.query_viewpoints, generator),
+    ]
+    pictures_bk3hw = torch.cat([batch.observations.rgb, *views], dim=1)
+    grid: Tensor = pictures_bk3hw.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return (255 * grid).round().byte().cpu().numpy()
