@@ -8,7 +8,7 @@ import torch
 
 from placenet_ros.model.modalities import class_colours
 from training.configuration import UserError
-from training.data.sampling import SamplingConfig, assemble, draw_scenes
+from training.data.sampling import BOX_SCALE, SamplingConfig, assemble, check_poses, draw_scenes
 from training.data.trajectories import TrajectorySet, device_for
 from training.trajectory import Trajectory
 
@@ -126,6 +126,26 @@ def test_poses_are_relative_to_an_anchor_near_the_observations(data):
     assert torch.allclose(apart, torch.from_numpy(frames_apart).float(), atol=1e-4)
     yaws = torch.atan2(batch.query_viewpoints[:, 0, 4], batch.query_viewpoints[:, 0, 3])
     assert yaws.std() > 1.0  # anchors look anywhere
+
+
+def test_poses_in_the_published_box_are_absolute_and_of_the_same_frames(data):
+    draw = draws(data, 1, replace(CONFIG, poses="box"))[0]
+    assert np.array_equal(draw.frames, draws(data, 1)[0].frames)
+    batch = assemble(draw, data.fetch(draw), BOX_SCALE, CPU)
+    published_x = 2 * torch.from_numpy(draw.frames).float() / 100 - 1  # frame f stands at x = f metres, y = z = 0
+    x, y, z, cos_yaw, sin_yaw, cos_pitch, sin_pitch = torch.cat(
+        [batch.query_viewpoints, batch.observations.viewpoints], dim=1
+    ).unbind(-1)
+    assert torch.allclose(x, published_x, atol=1e-6)
+    assert (y == -1).all() and (z == -1).all()
+    assert (cos_yaw == 1).all() and (sin_yaw == 0).all() and (cos_pitch == 1).all() and (sin_pitch == 0).all()
+
+
+def test_the_published_box_needs_its_own_unit_of_positions():
+    with pytest.raises(ValueError, match=r"poses=box needs model.position_scale=50, not 3"):
+        check_poses(SamplingConfig(poses="box"), 3.0)
+    check_poses(SamplingConfig(poses="box"), BOX_SCALE)
+    check_poses(SamplingConfig(), 3.0)
 
 
 def test_modalities_are_dropped_from_whole_batches_as_often_as_asked(data):

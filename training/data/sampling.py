@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from training.data.shards import StoredFrames
 
 STEP_STREAM, ORDER_STREAM, SCENE_STREAM = 0, 1, 2  # of random numbers, for what they decide
 HEIGHT_JITTER_SHARE = 0.2  # of anchor_jitter: robots differ in height far less than in where they start
+BOX_SCALE = 50.0  # metres for one unit of a viewpoint's position: a box of 100 m, from -1 to 1
+BOX_ANCHOR = (50.0, 50.0, 50.0, 0.0)  # its middle, x, y, z (metres), yaw: p -> (p - 50) / 50 = 2 p / 100 - 1
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class SamplingConfig:
     fewest_observations: int = setting(3, "Fewest observations of a scene; all scenes of a batch have equally many.")
     most_observations: int = setting(17, "Most observations of a scene.")
     queries: int = setting(3, "Query views of each scene and step, other frames of the window: the encoder runs once.")
+    poses: Literal["scene", "box"] = setting(
+        "scene",
+        "Poses relative to an anchor near the observations, or as published: absolute in a box of 100 m, for which "
+        "model.position_scale must be 50.",
+    )
     anchor_jitter: float = setting(0.5, "Greatest distance, metres, of a scene's anchor from its observations' mean.")
     drop_depth: float = setting(0.0, "Probability that a batch comes without depth images.")
     drop_objects: float = setting(0.0, "Probability that a batch comes without object images.")
@@ -73,6 +80,7 @@ class Draw(NamedTuple):
     observations: np.ndarray  # b m, int64: other frames of the same window
     anchor_offsets: np.ndarray  # b 3, float32, metres, from the mean of the observations' positions
     anchor_yaws: np.ndarray  # b, float32, radians
+    box: bool  # poses are absolute in the published box, whatever the anchors
     depth: bool  # the batch has depth images, if the data has
     objects: bool  # the batch has object images, if the data has
 
@@ -124,7 +132,8 @@ def draw_scenes(
         offsets[row], yaws[row] = random.uniform(-1.0, 1.0, 3) * jitter, random.uniform(-np.pi, np.pi)
         frames[row] = start + random.random(window).argsort()[: config.queries + m]
     q = config.queries
-    return Draw(trajectories, frames[:, :q], frames[:, q:], offsets, yaws, bool(depth), bool(objects))
+    box = config.poses == "box"
+    return Draw(trajectories, frames[:, :q], frames[:, q:], offsets, yaws, box, bool(depth), bool(objects))
 
 
 def _stream(seed: int, purpose: int, epoch: int, index: int) -> np.random.Generator:
@@ -145,9 +154,7 @@ def assemble(draw: Draw, stored: StoredFrames, position_scale: float, device: to
     """
     q = draw.queries.shape[1]
     stored = StoredFrames(*(None if tensor is None else moved(tensor, device) for tensor in stored))
-    chosen = torch.from_numpy(np.concatenate([draw.anchor_offsets, draw.anchor_yaws[:, None]], axis=1))
-    anchors_b4 = moved(chosen, device)
-    anchors_b4[:, :3] += stored.poses[:, q:, :3].mean(dim=1)
+    anchors_b4 = _anchors(draw, stored.poses[:, q:], device)
     viewpoints = relative_viewpoints(stored.poses, anchors_b4[:, None], position_scale)
     rgb = stored.rgb.movedim(-1, -3) / 255
     depth = objects = None
@@ -157,6 +164,21 @@ def assemble(draw: Draw, stored: StoredFrames, position_scale: float, device: to
         objects = objects_picture(stored.objects[:, q:], _palette(device))
     observations = Observations(rgb=rgb[:, q:], viewpoints=viewpoints[:, q:], depth=depth, objects=objects)
     return Batch(observations, viewpoints[:, :q], rgb[:, :q])
+
+
+def _anchors(draw: Draw, poses_bm5: Tensor, device: torch.device) -> Tensor:
+    """What the poses of each scene are relative to, (b, 4), given its observations' poses."""
+    if draw.box:
+        return _box_anchor(device).expand(len(poses_bm5), -1)
+    anchors_b4 = moved(torch.from_numpy(np.concatenate([draw.anchor_offsets, draw.anchor_yaws[:, None]], 1)), device)
+    anchors_b4[:, :3] += poses_bm5[..., :3].mean(dim=1)
+    return anchors_b4
+
+
+def check_poses(config: SamplingConfig, position_scale: float) -> None:
+    """Raises ValueError where a network's unit of positions is not that of the published box."""
+    if config.poses == "box" and position_scale != BOX_SCALE:
+        raise ValueError(f"sampling.poses=box needs model.position_scale={BOX_SCALE:g}, not {position_scale:g}")
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
@@ -171,3 +193,8 @@ def moved(tensor: Tensor, device: torch.device) -> Tensor:
 @lru_cache(maxsize=4)
 def _palette(device: torch.device) -> Tensor:
     return class_colours().to(device)
+
+
+@lru_cache(maxsize=4)
+def _box_anchor(device: torch.device) -> Tensor:
+    return torch.tensor(BOX_ANCHOR, device=device)
