@@ -157,13 +157,14 @@ class PlaceNet(nn.Module):
         write_weights(folder, self.state_dict(), self.config.to_dict(), about, half_precision)
 
     def forward(self, observations: Observations, query_viewpoints: Tensor, query_images: Tensor,
-                hold_attention_weights: bool = False) -> Reconstruction:
+                hold_attention_weights: bool = False, noise: Tensor | None = None) -> Reconstruction:
         """Training: reconstruct query images (b, q, 3, s, s) at (b, q, 7), with the KL terms of the objective.
 
         `hold_attention_weights` keeps the gammas from learning (`att_weight_delay`, while sigma is still annealed).
+        `noise` (l, n, latent channels, g, g): what the latents are sampled with; drawn here if it is not given.
         """
         scene = self.encode(observations)
-        images, kl = self._paint(scene, query_viewpoints, query_images, None, hold_attention_weights)
+        images, kl = self._paint(scene, query_viewpoints, query_images, None, hold_attention_weights, noise)
         return Reconstruction(images, kl)
 
     def encode(self, observations: Observations) -> SceneRepresentation:
@@ -205,7 +206,8 @@ class PlaceNet(nn.Module):
         return self._paint(scene, query_viewpoints, query_images, generator, False)[0].clamp(0.0, 1.0)
 
     def _paint(self, scene: SceneRepresentation, query_viewpoints: Tensor, query_images: Tensor | None,
-               generator: torch.Generator | None, hold_attention_weights: bool) -> tuple[Tensor, Tensor]:
+               generator: torch.Generator | None, hold_attention_weights: bool,
+               noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Means of the images (b, q, 3, s, s) and KL (b, q, l); latents from the posterior where images are given."""
         config = self.config
         b, q = query_viewpoints.shape[:2]
@@ -229,7 +231,8 @@ class PlaceNet(nn.Module):
                 mean_q, std_q = _normal(self.posterior_head(hidden_e))
                 kl.append(gaussian_kl(mean_q, std_q, mean, std).sum(dim=(1, 2, 3)))
                 mean, std = mean_q, std_q
-            latent = mean + std * torch.randn(mean.shape, generator=generator, device=mean.device)
+            drawn = torch.randn(mean.shape, generator=generator, device=mean.device) if noise is None else noise[layer]
+            latent = mean + std * drawn
             canvas, hidden_g, cell_g = self.generation_cores[core](
                 viewpoint, scene_here, latent, canvas, hidden_g, cell_g)
         images = self.image_head(canvas, seen).float().unflatten(0, (b, q))

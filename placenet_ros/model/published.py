@@ -166,6 +166,7 @@ class PublishedPlaceNet(nn.Module):
         target: (b, 3, s, s) in [0, 1], what is seen there.
         sigma: the pixels' standard deviation; all it does is decide whether gamma is held (`att_weight_delay`).
         generator: source of the latents' samples, on the tensors' device; without one, torch's own.
+        noise: (layers, b, latent channels, g, g), what the latents are sampled with, instead of a generator.
 
     Each raises ValueError for other shapes or types.
     """
@@ -186,9 +187,9 @@ class PublishedPlaceNet(nn.Module):
                 self.register_parameter(f"gamma_{modality}", nn.Parameter(torch.tensor(config.att_weight)))
 
     def forward(self, images: Tensor, viewpoints: Tensor, query: Tensor, target: Tensor, sigma: float = FINAL_SIGMA,
-                generator: torch.Generator | None = None) -> Reconstruction:
+                generator: torch.Generator | None = None, noise: Tensor | None = None) -> Reconstruction:
         """Training: the target's reconstruction from the posterior, one query for each scene, and the KL terms."""
-        mean, kl = self._paint(images, viewpoints, query, target, sigma, generator)
+        mean, kl = self._paint(images, viewpoints, query, target, sigma, generator, noise)
         return Reconstruction(mean[:, None], kl[:, None])
 
     def encode(self, images: Tensor, viewpoints: Tensor, sigma: float = FINAL_SIGMA) -> PublishedScene:
@@ -218,7 +219,7 @@ class PublishedPlaceNet(nn.Module):
         return self._paint(images, viewpoints, query, target, sigma, generator)[0].clamp(0.0, 1.0)
 
     def _paint(self, images: Tensor, viewpoints: Tensor, query: Tensor, target: Tensor | None, sigma: float,
-               generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+               generator: torch.Generator | None, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Means of the views (b, 3, s, s) and KL (b, layers); latents from the posterior where a target is given."""
         config = self.config
         self._check(images, viewpoints, query, target)
@@ -227,15 +228,16 @@ class PublishedPlaceNet(nn.Module):
         generation = inference = CoreState(zeros, zeros)
         canvas = scene.new_zeros(len(query), config.hidden_channels, config.image_size, config.image_size)
         kl = []
-        for inference_core, generation_core in zip(self.inf_core, self.gen_core):
+        for layer, (inference_core, generation_core) in enumerate(zip(self.inf_core, self.gen_core)):
             mean, std = _gaussian(self.eta_pi(generation.hidden))
             if target is not None:
                 inference = inference_core(target, query, scene, canvas, generation.hidden, inference)
                 mean_q, std_q = _gaussian(self.eta_e(inference.hidden))
                 kl.append(gaussian_kl(mean_q, std_q, mean, std).sum(dim=(1, 2, 3)))
                 mean, std = mean_q, std_q
-            noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-            canvas, generation = generation_core(query, scene, mean + std * noise, canvas, generation)
+            drawn = noise[layer] if noise is not None else torch.randn(
+                mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+            canvas, generation = generation_core(query, scene, mean + std * drawn, canvas, generation)
             scene = scene + update
         return self.eta_g(canvas), torch.stack(kl, dim=1) if kl else canvas.new_zeros(len(query), config.layers)
 
