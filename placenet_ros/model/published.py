@@ -133,7 +133,7 @@ class InferenceCore(nn.Module):
     def forward(self, target: Tensor, query: Tensor, scene: Tensor, canvas: Tensor, generation_hidden: Tensor,
                 state: CoreState) -> CoreState:
         """Target (b, 3, s, s), query (b, 7), scene (b, c, g, g), canvas (b, hidden, s, s)."""
-        inputs = [generation_hidden, self.downsample_x(target), self.upsample_v(query[:, :, None, None]), scene,
+        inputs = [generation_hidden, self.downsample_x(target), _spread(self.upsample_v, query), scene,
                   self.downsample_u(canvas)]
         hidden, cell = self.core(inputs, state)
         return CoreState(hidden=cell, cell=hidden)
@@ -152,7 +152,7 @@ class GenerationCore(nn.Module):
     def forward(self, query: Tensor, scene: Tensor, latent: Tensor, canvas: Tensor,
                 state: CoreState) -> tuple[Tensor, CoreState]:
         """Query (b, 7), scene (b, c, g, g), latent (b, *, g, g), canvas (b, hidden, s, s) -> canvas, state."""
-        hidden, cell = self.core([self.upsample_v(query[:, :, None, None]), scene, latent], state)
+        hidden, cell = self.core([_spread(self.upsample_v, query), scene, latent], state)
         return canvas + self.upsample_h(hidden), CoreState(hidden=cell, cell=hidden)
 
 
@@ -189,20 +189,18 @@ class PublishedPlaceNet(nn.Module):
     def forward(self, images: Tensor, viewpoints: Tensor, query: Tensor, target: Tensor, sigma: float = FINAL_SIGMA,
                 generator: torch.Generator | None = None, noise: Tensor | None = None) -> Reconstruction:
         """Training: the target's reconstruction from the posterior, one query for each scene, and the KL terms."""
-        mean, kl = self._paint(images, viewpoints, query, target, sigma, generator, noise)
+        self._check(images, viewpoints, query, target)
+        mean, kl = self.paint(self.encode(images, viewpoints, sigma), query, target, generator, noise)
         return Reconstruction(mean[:, None], kl[:, None])
 
     def encode(self, images: Tensor, viewpoints: Tensor, sigma: float = FINAL_SIGMA) -> PublishedScene:
         """What the query has no part in. `predict` and `reconstruct` do it again for each call."""
         features_bmcgg = self._features(images[:, 0], viewpoints)
-        total = features_bmcgg.sum(dim=1)
+        total = features_bmcgg.sum(dim=1).contiguous(memory_format=self._layout)
+        pooled = self._pooled(images, viewpoints, features_bmcgg)
         update = torch.zeros_like(total[:, :1])
         for modality in self.config.attention:
-            with torch.no_grad():
-                attended_bmcgg = features_bmcgg if modality == "r" else self._features(
-                    images[:, MODALITIES.index(modality)], viewpoints)
-                pooled_bmc = attended_bmcgg.mean(dim=(3, 4))
-            values_bc = getattr(self, f"a_v_{modality}")(pooled_bmc).sum(dim=1)
+            values_bc = getattr(self, f"a_v_{modality}")(pooled[modality]).sum(dim=1)
             update = update + self._gamma(modality, sigma) * values_bc.view_as(update)
         return PublishedScene(total, update)
 
@@ -210,23 +208,27 @@ class PublishedPlaceNet(nn.Module):
     def predict(self, images: Tensor, viewpoints: Tensor, query: Tensor, sigma: float = FINAL_SIGMA,
                 generator: torch.Generator | None = None) -> Tensor:
         """One sample from the prior of each query view, (b, 3, s, s) in [0, 1]."""
-        return self._paint(images, viewpoints, query, None, sigma, generator)[0].clamp(0.0, 1.0)
+        self._check(images, viewpoints, query, None)
+        return self.paint(self.encode(images, viewpoints, sigma), query, None, generator)[0].clamp(0.0, 1.0)
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor, viewpoints: Tensor, query: Tensor, target: Tensor, sigma: float = FINAL_SIGMA,
                     generator: torch.Generator | None = None) -> Tensor:
         """One sample from the posterior of each query view, which sees its target; (b, 3, s, s) in [0, 1]."""
-        return self._paint(images, viewpoints, query, target, sigma, generator)[0].clamp(0.0, 1.0)
-
-    def _paint(self, images: Tensor, viewpoints: Tensor, query: Tensor, target: Tensor | None, sigma: float,
-               generator: torch.Generator | None, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Means of the views (b, 3, s, s) and KL (b, layers); latents from the posterior where a target is given."""
-        config = self.config
         self._check(images, viewpoints, query, target)
-        scene, update = self.encode(images, viewpoints, sigma)
-        zeros = scene.new_zeros(len(query), config.hidden_channels, config.grid_size, config.grid_size)
+        return self.paint(self.encode(images, viewpoints, sigma), query, target, generator)[0].clamp(0.0, 1.0)
+
+    def paint(self, encoded: PublishedScene, query: Tensor, target: Tensor | None,
+              generator: torch.Generator | None = None, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Means of the views (b, 3, s, s), not clamped, and KL (b, layers), of scenes from `encode`.
+
+        Latents come from the posterior where a target is given, else from the prior.
+        """
+        config = self.config
+        scene, update = encoded
+        zeros = self._zeros(len(query), config.grid_size, scene.device)
         generation = inference = CoreState(zeros, zeros)
-        canvas = scene.new_zeros(len(query), config.hidden_channels, config.image_size, config.image_size)
+        canvas = self._zeros(len(query), config.image_size, scene.device)
         kl = []
         for layer, (inference_core, generation_core) in enumerate(zip(self.inf_core, self.gen_core)):
             mean, std = _gaussian(self.eta_pi(generation.hidden))
@@ -244,6 +246,31 @@ class PublishedPlaceNet(nn.Module):
     def _features(self, pictures_bm3ss: Tensor, viewpoints: Tensor) -> Tensor:
         appearance = self.phi.appearance(pictures_bm3ss.flatten(0, 1))
         return self.phi.features(appearance, viewpoints.flatten(0, 1)).unflatten(0, viewpoints.shape[:2])
+
+    @torch.no_grad()
+    def _pooled(self, images: Tensor, viewpoints: Tensor, features_bmcgg: Tensor) -> dict[str, Tensor]:
+        """Features averaged over their places, (b, m, c), of each modality attended to; `features_bmcgg`: of rgb.
+
+        The others go through the tower together.
+        """
+        others = [modality for modality in self.config.attention if modality != "r"]
+        pooled = {"r": features_bmcgg.mean(dim=(3, 4))}
+        if others:
+            pictures = torch.cat([images[:, MODALITIES.index(modality)] for modality in others])
+            features = self._features(pictures, viewpoints.repeat(len(others), 1, 1))
+            pooled.update(zip(others, features.mean(dim=(3, 4)).chunk(len(others))))
+        return pooled
+
+    def _zeros(self, count: int, size: int, device: torch.device) -> Tensor:
+        """The start of states and canvas, in float32 and in the weights' layout, which all that follows keeps."""
+        zeros = torch.zeros(count, self.config.hidden_channels, size, size, device=device)
+        return zeros.to(memory_format=self._layout)
+
+    @property
+    def _layout(self) -> torch.memory_format:
+        """The layout that the weights lie in: torch.channels_last if they were moved to it."""
+        channels_last = self.eta_pi.weight.is_contiguous(memory_format=torch.channels_last)
+        return torch.channels_last if channels_last else torch.contiguous_format
 
     def _gamma(self, modality: str, sigma: float) -> float | Tensor:
         held = self.config.att_weight_delay and sigma > FINAL_SIGMA
@@ -300,8 +327,16 @@ def _cores(core: type, config: PublishedConfig) -> nn.ModuleList:
     return nn.ModuleList(core(config) for _ in range(config.layers))
 
 
+def _spread(upsampling: nn.ConvTranspose2d, query: Tensor) -> Tensor:
+    """What a transposed convolution makes of one place, as one matrix product: query (b, 7) -> (b, 7, g, g)."""
+    weight = upsampling.weight  # 7 7 g g: what goes in, what comes out, the places
+    spread = query @ weight.permute(0, 2, 3, 1).flatten(1)
+    return spread.unflatten(1, (*weight.shape[2:], weight.shape[1])).permute(0, 3, 1, 2)
+
+
 def _gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:
-    mean, raw = parameters.chunk(2, dim=1)
+    """Mean and standard deviation, float32, of a head's output."""
+    mean, raw = parameters.float().chunk(2, dim=1)
     return mean, F.softplus(raw) + STD_FLOOR
 
 
