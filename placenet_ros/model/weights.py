@@ -41,7 +41,7 @@ class Weights(NamedTuple):
 
 
 def write_weights(folder: str | Path, tensors: dict[str, Tensor], config: dict[str, Any], about: dict[str, Any],
-                  half_precision: bool) -> None:
+                  half_precision: bool, architecture: str = ARCHITECTURE) -> None:
     """Write a weights folder, made if absent; the two files in it are replaced.
 
     Raises:
@@ -54,14 +54,14 @@ def write_weights(folder: str | Path, tensors: dict[str, Tensor], config: dict[s
     if broken:
         raise WeightsError(f"{folder}: not written, these weights are not finite: {_listed(broken)}")
     data = safetensors.torch.save(stored)
-    description = {"format": FORMAT, "architecture": ARCHITECTURE, "config": config,
+    description = {"format": FORMAT, "architecture": architecture, "config": config,
                    "sha256": hashlib.sha256(data).hexdigest(), "about": about}
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / TENSORS_NAME, data)
     _write(folder / DESCRIPTION_NAME, (json.dumps(description, indent=2) + "\n").encode())
 
 
-def read_weights(path: str | Path) -> Weights:
+def read_weights(path: str | Path, architecture: str = ARCHITECTURE) -> Weights:
     """Read a weights folder, or a `.safetensors` file with its JSON beside it; checks the digest.
 
     Raises:
@@ -69,6 +69,9 @@ def read_weights(path: str | Path) -> Weights:
     """
     tensors_path, description_path = _paths(Path(path))
     description = _read_description(description_path)
+    if description.get("architecture") != architecture:
+        raise WeightsError(f"{description_path}: architecture is {description.get('architecture')!r}, expected "
+                           f"{architecture!r}; give weights of such a network")
     data = _read(tensors_path)
     digest = hashlib.sha256(data).hexdigest()
     if digest != description.get("sha256"):
@@ -81,6 +84,15 @@ def read_weights(path: str | Path) -> Weights:
         raise WeightsError(f"{tensors_path}: not a safetensors file ({error}); fetch it again") from error
     about = description.get("about")
     return Weights(tensors, description["config"], about if isinstance(about, dict) else {}, digest[:12])
+
+
+def read_architecture(path: str | Path) -> str:
+    """The architecture that a weights folder, or a `.safetensors` file with its JSON beside it, names.
+
+    Raises:
+        WeightsError: the JSON is missing or damaged, or of another format.
+    """
+    return str(_read_description(_paths(Path(path))[1]).get("architecture"))
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], source: str | Path) -> None:
@@ -127,9 +139,8 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path}: damaged, not JSON ({error}); fetch it again") from error
     if not isinstance(description, dict) or not isinstance(description.get("config"), dict):
         raise WeightsError(f"{path}: not the description of weights: it has no 'config'")
-    for key, expected in (("format", FORMAT), ("architecture", ARCHITECTURE)):
-        if description.get(key) != expected:
-            raise WeightsError(f"{path}: {key} is {description.get(key)!r}, this version reads {expected!r}")
+    if description.get("format") != FORMAT:
+        raise WeightsError(f"{path}: format is {description.get('format')!r}, this version reads {FORMAT!r}")
     return description
 
 
