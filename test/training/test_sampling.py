@@ -158,6 +158,24 @@ def test_modalities_are_dropped_from_whole_batches_as_often_as_asked(data):
     assert observations.depth is None and observations.objects is not None
 
 
+def test_what_observations_are_left_without_is_still_there_to_learn_from(data):
+    draw = draws(data, 1, replace(CONFIG, drop_depth=1.0, drop_objects=1.0))[0]
+    batch = batch_of(draw, data)
+    assert batch.observations.depth is None and batch.observations.objects is None
+    observed, asked = torch.from_numpy(draw.observations), torch.from_numpy(draw.queries)
+    assert batch.query_depth.shape == (8, 3, 1, 16, 16) and batch.observation_depth.shape[2:] == (1, 16, 16)
+    assert torch.allclose(batch.query_depth[:, :, 0, 3, 5], 40.0 + asked / 1000)
+    assert torch.allclose(batch.observation_depth[:, :, 0, 3, 5], 40.0 + observed / 1000)
+    assert batch.query_objects.dtype == torch.uint8 and torch.equal(batch.query_objects[:, :, 3, 5].long(), asked)
+
+
+def test_colour_alone_has_no_depth_or_objects_to_learn_from(data):
+    draw = draws(data, 1)[0]
+    batch = assemble(draw, data.fetch(draw)._replace(depth=None, objects=None), SCALE, CPU)
+    assert batch.observations.depth is batch.observations.objects is None
+    assert batch.query_depth is batch.query_objects is batch.observation_depth is None
+
+
 def test_a_window_too_small_for_its_scenes_is_refused_with_the_numbers():
     with pytest.raises(ValueError, match=r"most_observations \(17\) and queries \(4\).*window of 20"):
         SamplingConfig(queries=4)

@@ -109,9 +109,8 @@ class ShardSet:
         return shard.read(row, frames)
 
     def fetch(self, draw: Draw) -> StoredFrames:
-        """The frames of a draw: tensors b k ... on the CPU; pictures that the draw leaves out are not decoded."""
-        wanted = {"rgb", *(["depth"] if draw.depth else []), *(["objects"] if draw.objects else [])}
-        read = empty_frames(self.description, draw.frames.shape, wanted)
+        """The frames of a draw: tensors b k ... on the CPU."""
+        read = empty_frames(self.description, draw.frames.shape)
         for scene, (index, frames) in enumerate(zip(draw.trajectories.tolist(), draw.frames, strict=True)):
             one = StoredFrames(*(None if array is None else array[scene] for array in read))
             self._read_or_next(one, index, frames)

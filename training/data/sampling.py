@@ -44,8 +44,8 @@ class SamplingConfig:
         "model.position_scale must be 50.",
     )
     anchor_jitter: float = setting(0.5, "Greatest distance, metres, of a scene's anchor from its observations' mean.")
-    drop_depth: float = setting(0.0, "Probability that a batch comes without depth images.")
-    drop_objects: float = setting(0.0, "Probability that a batch comes without object images.")
+    drop_depth: float = setting(0.0, "Probability that a batch's observations come without depth images.")
+    drop_objects: float = setting(0.0, "Probability that a batch's observations come without object images.")
 
     def __post_init__(self) -> None:
         if not 1 <= self.fewest_observations <= self.most_observations:
@@ -81,8 +81,8 @@ class Draw(NamedTuple):
     anchor_offsets: np.ndarray  # b 3, float32, metres, from the mean of the observations' positions
     anchor_yaws: np.ndarray  # b, float32, radians
     box: bool  # poses are absolute in the published box, whatever the anchors
-    depth: bool  # the batch has depth images, if the data has
-    objects: bool  # the batch has object images, if the data has
+    depth: bool  # the observations have depth images, if the data has
+    objects: bool  # the observations have object images, if the data has
 
     @property
     def frames(self) -> np.ndarray:
@@ -100,6 +100,10 @@ class Batch(NamedTuple):
     observations: Observations
     query_viewpoints: Tensor  # b q 7
     query_images: Tensor  # b q 3 s s, [0, 1]
+    # What else the data has, to learn from and to judge by, whatever the observations were left without:
+    query_depth: Tensor | None = None  # b q 1 s s, metres, 0 = none
+    query_objects: Tensor | None = None  # b q s s, uint8 class ids, 0 = unknown
+    observation_depth: Tensor | None = None  # b m 1 s s, metres, 0 = none
 
 
 def draw_scenes(
@@ -157,13 +161,15 @@ def assemble(draw: Draw, stored: StoredFrames, position_scale: float, device: to
     anchors_b4 = _anchors(draw, stored.poses[:, q:], device)
     viewpoints = relative_viewpoints(stored.poses, anchors_b4[:, None], position_scale)
     rgb = stored.rgb.movedim(-1, -3) / 255
-    depth = objects = None
-    if draw.depth and stored.depth is not None:
-        depth = (stored.depth[:, q:, None].to(torch.int32) & 0xFFFF) / 1000  # metres
-    if draw.objects and stored.objects is not None:
-        objects = objects_picture(stored.objects[:, q:], _palette(device))
-    observations = Observations(rgb=rgb[:, q:], viewpoints=viewpoints[:, q:], depth=depth, objects=objects)
-    return Batch(observations, viewpoints[:, :q], rgb[:, :q])
+    query_depth = observation_depth = query_objects = objects = None
+    if stored.depth is not None:
+        depth = (stored.depth[:, :, None].to(torch.int32) & 0xFFFF) / 1000  # metres
+        query_depth, observation_depth = depth[:, :q], depth[:, q:]
+    if stored.objects is not None:
+        query_objects = stored.objects[:, :q]
+        objects = objects_picture(stored.objects[:, q:], _palette(device)) if draw.objects else None
+    observations = Observations(rgb[:, q:], viewpoints[:, q:], observation_depth if draw.depth else None, objects)
+    return Batch(observations, viewpoints[:, :q], rgb[:, :q], query_depth, query_objects, observation_depth)
 
 
 def _anchors(draw: Draw, poses_bm5: Tensor, device: torch.device) -> Tensor:

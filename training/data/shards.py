@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -330,16 +330,14 @@ class Shard:
         return [Skipped(str(name), str(reason)) for name, reason in skipped]
 
 
-def empty_frames(
-    description: Description, shape: tuple[int, ...], wanted: Collection[str] = MODALITIES
-) -> StoredFrames:
-    """Arrays, not filled, for frames of such a data set: shape + the shape of each, None for what is not wanted."""
+def empty_frames(description: Description, shape: tuple[int, ...]) -> StoredFrames:
+    """Arrays, not filled, for frames of such a data set: shape + the shape of each, None for what it does not have."""
     size = description.image_size
     kinds = {"rgb": (size, size, 3), "depth": (size, size), "objects": (size, size)}
     pictures = {
         name: np.empty(shape + kind, PNG_TYPES.get(name, np.uint8))
         for name, kind in kinds.items()
-        if name in description.modalities and name in wanted
+        if name in description.modalities
     }
     return StoredFrames(*(pictures.get(name) for name in MODALITIES), np.empty((*shape, 5), np.float32))
 
