@@ -13,6 +13,7 @@ TOKENS = (1, 16, 256)
 # Far beyond any use; a damaged or foreign description is not to take hours or all memory before it is refused.
 LARGEST = {"image_size": 1024, "layers": 100, "representation_channels": 65536, "hidden_channels": 65536,
            "canvas_channels": 65536, "latent_channels": 65536, "reprojection_channels": 65536}
+MOST_ESTIMATION_CHANNELS, MOST_CLASSES = 1024, 256
 
 
 def _setting(default: Any, meaning: str) -> Any:
@@ -42,11 +43,23 @@ class PlaceNetConfig:
     attention_weight: float = _setting(0.1, "start of gamma, the learned weight of each modality's attention")
     reprojection: bool = _setting(True, "carry the observations' colours into the query's view by their depth")
     reprojection_channels: int = _setting(32, "channels of the reprojected picture at the grid, beside R in the cores")
+    reprojection_objects: bool = _setting(False, "carry the observations' objects into the query's view too")
+    depth_estimation_channels: int = _setting(0, "finest channels of the network that estimates depth from colour "
+                                                 "where observations come without; 0: none, they are not reprojected")
+    predict_depth: bool = _setting(False, "predict the depth of the query's view beside its colours")
+    predicted_classes: int = _setting(0, "object classes told apart in the query's view, ids 0 to one less; 0: none")
 
     def __post_init__(self) -> None:
         for name, most in LARGEST.items():
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be 1 to {most}, not {getattr(self, name)}")
+        for name, most in (("depth_estimation_channels", MOST_ESTIMATION_CHANNELS),
+                           ("predicted_classes", MOST_CLASSES)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be 0 to {most}, not {getattr(self, name)}")
+        for name in ("reprojection_objects", "depth_estimation_channels"):
+            if getattr(self, name) and not self.reprojection:
+                raise ValueError(f"{name} is {getattr(self, name)}, but has no effect without reprojection")
         if self.image_size < 16 or self.image_size % 16:
             raise ValueError(f"image_size must be a multiple of 16 pixels, not {self.image_size}")
         if not 0.0 < self.field_of_view_degrees < 180.0:

@@ -8,7 +8,10 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from placenet_ros.model.depth_estimation import DepthEstimate, depth_log_likelihood
 
 
 class Reconstruction(NamedTuple):
@@ -16,6 +19,9 @@ class Reconstruction(NamedTuple):
 
     images: Tensor  # b q 3 s s, mean of the pixels' normal distribution, not clamped
     kl: Tensor  # b q l, nats: KL(posterior || prior) of each layer, summed over its latents
+    depth: DepthEstimate | None = None  # n 1 s s: of the query views, where the model predicts it
+    class_logits: Tensor | None = None  # n classes s s: likewise
+    observation_depth: DepthEstimate | None = None  # b*m 1 s s: as estimated from the observations' colours
 
 
 class EvidenceLowerBound(NamedTuple):
@@ -44,3 +50,30 @@ def evidence_lower_bound(reconstruction: Reconstruction, targets: Tensor,
     dimensions = targets[0, 0].numel()
     bits = -(elbo / dimensions - math.log(256)) / math.log(2)
     return EvidenceLowerBound(elbo, log_likelihood, kl, bits, reconstruction.kl)
+
+
+class AuxiliaryTargets(NamedTuple):
+    """What is known of query views and observations beside the query's colours; None: nothing."""
+
+    depth: Tensor | None  # b q 1 s s, metres, 0 = none
+    class_ids: Tensor | None  # b q s s, 0 = nothing known
+    observation_depth: Tensor | None  # b m 1 s s, metres, 0 = none; also where the model was not given it
+
+
+def auxiliary_log_likelihoods(reconstruction: Reconstruction, targets: AuxiliaryTargets) -> dict[str, Tensor]:
+    """Nats of what the model says beside colours, each (b,), means over a scene's views of their pixels' sums.
+
+    "depth" and "objects" of the query views, "observation_depth" of the observations; each only where both the model
+    says it and the target is known.
+    """
+    likelihoods = {}
+    for name, said, known in (("depth", reconstruction.depth, targets.depth),
+                              ("observation_depth", reconstruction.observation_depth, targets.observation_depth)):
+        if said is not None and known is not None:
+            pixels = depth_log_likelihood(said, known.flatten(0, 1))
+            likelihoods[name] = pixels.sum(dim=(1, 2, 3)).unflatten(0, known.shape[:2]).mean(dim=1)
+    if reconstruction.class_logits is not None and targets.class_ids is not None:
+        ids = targets.class_ids.flatten(0, 1).long()
+        pixels = -F.cross_entropy(reconstruction.class_logits, ids, ignore_index=0, reduction="none")
+        likelihoods["objects"] = pixels.sum(dim=(1, 2)).unflatten(0, targets.class_ids.shape[:2]).mean(dim=1)
+    return likelihoods

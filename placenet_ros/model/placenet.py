@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, NamedTuple, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,12 @@ from torch import Tensor, nn
 from placenet_ros.model.attention import ModalityAttention
 from placenet_ros.model.config import PlaceNetConfig
 from placenet_ros.model.cores import IMAGE_CHANNELS, GenerationCore, InferenceCore
+from placenet_ros.model.depth_estimation import (
+    GREATEST_LOG_ERROR,
+    LEAST_LOG_ERROR,
+    DepthEstimate,
+    DepthEstimator,
+)
 from placenet_ros.model.modalities import DEPTH_RANGE_M, depth_picture
 from placenet_ros.model.objective import Reconstruction, gaussian_kl
 from placenet_ros.model.representation import representation_network
@@ -30,7 +36,8 @@ from placenet_ros.model.reprojection import PointCloud, point_cloud, reproject
 from placenet_ros.model.weights import WeightsError, fill, read_weights, write_weights
 
 STD_FLOOR = 1e-8
-REPROJECTION_PICTURE_CHANNELS = 5  # colour, mask, depth
+REPROJECTION_PICTURE_CHANNELS = 5  # colour, certainty, depth
+OBJECTS_CHANNELS = 3  # as class colours
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,17 @@ class Appearance:
     """Observations as far as they do not depend on their viewpoints."""
 
     features: dict[str, Tensor]  # for each modality in use: b m *, see representation.py
-    rgb: Tensor | None  # b m 3 s s, kept for reprojection
-    depth: Tensor | None  # b m 1 s s
+    points: Points | None  # what is needed to carry their colours elsewhere, where the depth is known or estimated
+
+
+@dataclass(frozen=True)
+class Points:
+    """Observations' pixels as they are reprojected."""
+
+    rgb: Tensor  # b m 3 s s, [0, 1]
+    depth: Tensor  # b m 1 s s, metres
+    log_error: Tensor | None  # b m 1 s s, of an estimated depth's logarithm; None: measured
+    objects: Tensor | None  # b m 3 s s, class colours; None where these are not reprojected
 
 
 @dataclass(frozen=True)
@@ -88,23 +104,54 @@ def _joined(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {modality: torch.cat(tokens, dim=1) for modality, tokens in collected.items()}
 
 
+class PredictedViews(NamedTuple):
+    """What is predicted of b scenes from q poses each."""
+
+    images: Tensor  # b q 3 s s, [0, 1]
+    depth: Tensor | None  # b q 1 s s, metres along the optical axis; None: the model does not predict it
+    class_ids: Tensor | None  # b q s s, int64; None likewise
+
+
+class Painting(NamedTuple):
+    """What the heads make of a canvas."""
+
+    images: Tensor  # n 3 s s, not clamped
+    depth: DepthEstimate | None  # n 1 s s
+    class_logits: Tensor | None  # n classes s s
+
+
 class ImageHead(nn.Module):
-    """Canvas to the mean of the image; with reprojection, two convolutions first weigh it against what was seen."""
+    """Canvas to the mean of the image, and to depth and object classes where the model predicts them.
+
+    With reprojection, two convolutions first weigh the canvas against what was seen.
+    """
 
     def __init__(self, config: PlaceNetConfig) -> None:
         super().__init__()
         canvas = config.canvas_channels
         self.blend = nn.Sequential(
-            nn.Conv2d(canvas + REPROJECTION_PICTURE_CHANNELS, canvas, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(canvas + reprojected_channels(config), canvas, 3, padding=1), nn.ReLU(),
             nn.Conv2d(canvas, canvas, 3, padding=1), nn.ReLU()) if config.reprojection else None
         self.mean = nn.Conv2d(canvas, IMAGE_CHANNELS, 1)
         nn.init.constant_(self.mean.bias, 0.5)  # an untrained network paints mid grey
+        self.depth = nn.Conv2d(canvas, 2, 1) if config.predict_depth else None
+        self.classes = nn.Conv2d(canvas, config.predicted_classes, 1) if config.predicted_classes else None
 
-    def forward(self, canvas: Tensor, seen: Tensor | None) -> Tensor:
-        """Canvas (n, *, s, s) and reprojected picture (n, 5, s, s) or None -> (n, 3, s, s)."""
+    def forward(self, canvas: Tensor, seen: Tensor | None) -> Painting:
+        """Canvas (n, *, s, s) and reprojected picture (n, *, s, s) or None."""
         if self.blend is not None:
             canvas = self.blend(torch.cat([canvas, seen.to(canvas.dtype)], dim=1))
-        return self.mean(canvas)
+        depth = None
+        if self.depth is not None:
+            location, raw = self.depth(canvas).float().chunk(2, dim=1)
+            depth = DepthEstimate(location, F.softplus(raw).clamp(LEAST_LOG_ERROR, GREATEST_LOG_ERROR))
+        logits = None if self.classes is None else self.classes(canvas).float()
+        return Painting(self.mean(canvas).float(), depth, logits)
+
+
+def reprojected_channels(config: PlaceNetConfig) -> int:
+    """Channels of the picture that the reprojected observations make."""
+    return REPROJECTION_PICTURE_CHANNELS + (OBJECTS_CHANNELS if config.reprojection_objects else 0)
 
 
 class PlaceNet(nn.Module):
@@ -120,7 +167,8 @@ class PlaceNet(nn.Module):
             for modality in config.attention})
         scene_channels = config.representation_channels
         if config.reprojection:
-            self.down_reprojection = nn.Conv2d(REPROJECTION_PICTURE_CHANNELS, config.reprojection_channels, 4, stride=4)
+            self.down_reprojection = nn.Conv2d(
+                reprojected_channels(config), config.reprojection_channels, 4, stride=4)
             scene_channels += config.reprojection_channels
         cores = 1 if config.shared_core else config.layers
         self.inference_cores = nn.ModuleList(InferenceCore(config, scene_channels) for _ in range(cores))
@@ -128,6 +176,8 @@ class PlaceNet(nn.Module):
         self.prior_head = nn.Conv2d(config.hidden_channels, 2 * config.latent_channels, 5, padding=2)
         self.posterior_head = nn.Conv2d(config.hidden_channels, 2 * config.latent_channels, 5, padding=2)
         self.image_head = ImageHead(config)
+        channels = config.depth_estimation_channels
+        self.depth_estimator = DepthEstimator(channels) if channels else None
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> PlaceNet:
@@ -164,8 +214,10 @@ class PlaceNet(nn.Module):
         `noise` (l, n, latent channels, g, g): what the latents are sampled with; drawn here if it is not given.
         """
         scene = self.encode(observations)
-        images, kl = self._paint(scene, query_viewpoints, query_images, None, hold_attention_weights, noise)
-        return Reconstruction(images, kl)
+        painting, kl = self._paint(scene, query_viewpoints, query_images, None, 1.0, hold_attention_weights, noise)
+        estimate = None if self.depth_estimator is None else self.depth_estimator(observations.rgb.flatten(0, 1))
+        return Reconstruction(painting.images.unflatten(0, kl.shape[:2]), kl, painting.depth, painting.class_logits,
+                              estimate)
 
     def encode(self, observations: Observations) -> SceneRepresentation:
         """Representation of scenes from their observations."""
@@ -176,8 +228,23 @@ class PlaceNet(nn.Module):
         in_use = "r" + self.config.attention
         features = {modality: self.representation.appearance(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
                     for modality, pictures in observations.pictures().items() if modality in in_use}
-        keep = self.config.reprojection and observations.depth is not None
-        return Appearance(features, observations.rgb if keep else None, observations.depth if keep else None)
+        return Appearance(features, self._points(observations))
+
+    def _points(self, observations: Observations) -> Points | None:
+        objects = observations.objects if self.config.reprojection_objects else None
+        if not self.config.reprojection:
+            return None
+        if self.config.reprojection_objects and objects is None:
+            objects = torch.zeros_like(observations.rgb)  # black: nothing known
+        if observations.depth is not None:
+            return Points(observations.rgb, observations.depth, None, objects)
+        if self.depth_estimator is None:
+            return None
+        with torch.no_grad():  # a pixel's place does not change the picture smoothly
+            estimate = self.depth_estimator(observations.rgb.flatten(0, 1))
+        shape = observations.rgb.shape[:2]
+        return Points(observations.rgb, estimate.metres.unflatten(0, shape), estimate.log_error.unflatten(0, shape),
+                      objects)
 
     def place(self, appearance: Appearance, viewpoints: Tensor) -> SceneRepresentation:
         """Representation of observations, known by their appearance, at viewpoints (b, m, 7)."""
@@ -190,25 +257,39 @@ class PlaceNet(nn.Module):
                 keys[modality], values[modality] = attention.keys_and_values(
                     features_bmcgg[modality], self.config.attention_tokens)
         cloud = None
-        if appearance.depth is not None:
-            cloud = point_cloud(appearance.rgb, appearance.depth, viewpoints, self.config.position_scale,
-                                self.config.field_of_view_degrees)
+        if appearance.points is not None:
+            points, config = appearance.points, self.config
+            cloud = point_cloud(points.rgb, points.depth, viewpoints, config.position_scale,
+                                config.field_of_view_degrees, points.log_error, points.objects)
         return SceneRepresentation(features_bmcgg["r"].sum(dim=1), keys, values, cloud)
 
     def predict(self, scene: SceneRepresentation, query_viewpoints: Tensor,
-                generator: torch.Generator | None = None) -> Tensor:
-        """One sample from the prior of each view at (b, q, 7) -> (b, q, 3, s, s) in [0, 1]."""
-        return self._paint(scene, query_viewpoints, None, generator, False)[0].clamp(0.0, 1.0)
+                generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
+        """One sample from the prior of each view at (b, q, 7) -> (b, q, 3, s, s) in [0, 1].
+
+        temperature: of the prior's standard deviations: 1 samples from it, 0 takes its means.
+        """
+        return self.predict_view(scene, query_viewpoints, generator, temperature).images
+
+    def predict_view(self, scene: SceneRepresentation, query_viewpoints: Tensor,
+                     generator: torch.Generator | None = None, temperature: float = 1.0) -> PredictedViews:
+        """As `predict`, with the depth and the object classes of the same sample where the model predicts them."""
+        painting, _ = self._paint(scene, query_viewpoints, None, generator, temperature, False)
+        shape, classes = query_viewpoints.shape[:2], painting.class_logits
+        return PredictedViews(painting.images.clamp(0.0, 1.0).unflatten(0, shape),
+                              None if painting.depth is None else painting.depth.metres.unflatten(0, shape),
+                              None if classes is None else classes.argmax(dim=1).unflatten(0, shape))
 
     def reconstruct(self, scene: SceneRepresentation, query_viewpoints: Tensor, query_images: Tensor,
                     generator: torch.Generator | None = None) -> Tensor:
         """One sample from the posterior of each view, which sees its image (b, q, 3, s, s) -> the same, in [0, 1]."""
-        return self._paint(scene, query_viewpoints, query_images, generator, False)[0].clamp(0.0, 1.0)
+        painting, _ = self._paint(scene, query_viewpoints, query_images, generator, 1.0, False)
+        return painting.images.clamp(0.0, 1.0).unflatten(0, query_viewpoints.shape[:2])
 
     def _paint(self, scene: SceneRepresentation, query_viewpoints: Tensor, query_images: Tensor | None,
-               generator: torch.Generator | None, hold_attention_weights: bool,
-               noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Means of the images (b, q, 3, s, s) and KL (b, q, l); latents from the posterior where images are given."""
+               generator: torch.Generator | None, temperature: float, hold_attention_weights: bool,
+               noise: Tensor | None = None) -> tuple[Painting, Tensor]:
+        """The n = b * q views and their KL (b, q, l); latents from the posterior where images are given."""
         config = self.config
         b, q = query_viewpoints.shape[:2]
         viewpoint = query_viewpoints.flatten(0, 1)
@@ -232,15 +313,16 @@ class PlaceNet(nn.Module):
                 kl.append(gaussian_kl(mean_q, std_q, mean, std).sum(dim=(1, 2, 3)))
                 mean, std = mean_q, std_q
             drawn = torch.randn(mean.shape, generator=generator, device=mean.device) if noise is None else noise[layer]
-            latent = mean + std * drawn
+            latent = mean + temperature * std * drawn
             canvas, hidden_g, cell_g = self.generation_cores[core](
                 viewpoint, scene_here, latent, canvas, hidden_g, cell_g)
-        images = self.image_head(canvas, seen).float().unflatten(0, (b, q))
-        return images, torch.stack(kl, dim=1).unflatten(0, (b, q)) if kl else images.new_zeros(b, q, config.layers)
+        painting = self.image_head(canvas, seen)
+        no_kl = painting.images.new_zeros(b, q, config.layers)
+        return painting, torch.stack(kl, dim=1).unflatten(0, (b, q)) if kl else no_kl
 
     def _scene_at_queries(self, scene: SceneRepresentation, query_viewpoints: Tensor) \
             -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """R for each query (n, c, g, g), what stands beside it in the cores, and the reprojected picture (n, 5, s,
+        """R for each query (n, c, g, g), what stands beside it in the cores, and the reprojected picture (n, *, s,
         s)."""
         q, config = query_viewpoints.shape[1], self.config
         total = scene.total.expand(-1, -1, config.grid_size, config.grid_size).repeat_interleave(q, dim=0)
@@ -250,14 +332,16 @@ class PlaceNet(nn.Module):
         return total, [F.relu(self.down_reprojection(seen)).to(total.dtype)], seen
 
     def _reprojected(self, cloud: PointCloud | None, query_viewpoints: Tensor) -> Tensor:
-        """The reprojected colour, mask and depth (n, 5, s, s); all 0 where no observation had depth."""
+        """The reprojected colour, certainty, depth, objects (n, *, s, s); all 0 where no observation's depth is known.
+        """
         size = self.config.image_size
         b, q = query_viewpoints.shape[:2]
         if cloud is None:
-            return query_viewpoints.new_zeros(b * q, REPROJECTION_PICTURE_CHANNELS, size, size)
+            return query_viewpoints.new_zeros(b * q, reprojected_channels(self.config), size, size)
         picture = reproject(cloud, query_viewpoints, size, self.config.position_scale,
                             self.config.field_of_view_degrees)
-        return torch.cat([picture.colour, picture.mask, picture.depth / DEPTH_RANGE_M], dim=2).flatten(0, 1)
+        channels = [picture.colour, picture.certainty, picture.depth / DEPTH_RANGE_M, picture.further]
+        return torch.cat(channels, dim=2).flatten(0, 1)
 
     def _attended(self, scene: SceneRepresentation, total: Tensor, hidden: Tensor, hold_weight: bool) -> Tensor:
         """R plus what each modality's attention adds to it, (n, c, g, g)."""

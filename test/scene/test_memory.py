@@ -46,7 +46,7 @@ def assert_holds(memory, model, indices):
     """The memory's sums, tokens and points are those of `indices`, encoded afresh, to 1e-4 relative."""
     held, fresh = memory._representation(), encoded_afresh(model, indices, memory.anchor)
     pairs = [(held.total, fresh.total), (held.cloud.positions, fresh.cloud.positions),
-             (held.cloud.colours, fresh.cloud.colours)]
+             (held.cloud.attributes, fresh.cloud.attributes)]
     for modality in "rdo":
         pairs += [(held.keys[modality], fresh.keys[modality]), (held.values[modality], fresh.values[modality])]
     for one, other in pairs:
