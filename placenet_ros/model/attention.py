@@ -4,14 +4,23 @@ Queries come from the generation state at each place of the grid; keys and value
 which are made once for a scene and serve every layer and every query view. The softmax runs over all tokens of all
 observations.
 
+At each layer a scene is asked again by another hidden state. What does not depend on that state is worked out once for
+all layers by `SceneAttention`: q k^T = (h W_q + b_q) k^T = h (W_q k^T) + b_q k^T, so that the keys take the queries'
+weights into themselves, the values take gamma, and a layer costs two small products for all modalities together.
+
 Shapes: b scenes, q query views of each, t tokens (observations x tokens of each), c `representation_channels`, d
     hidden channels, g grid size.
 """
 from __future__ import annotations
 
+from typing import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+# With more tokens than this of a scene, the scores of all places would be the largest tensor of a layer.
+MOST_TOKENS_SCORED_AT_ONCE = 1024
 
 
 class ModalityAttention(nn.Module):
@@ -48,3 +57,50 @@ class ModalityAttention(nn.Module):
         attended = F.scaled_dot_product_attention(self.query(places)[:, None], keys[:, None], values[:, None])
         gamma = self.gamma.detach() if hold_weight else self.gamma
         return gamma * attended.reshape(n, g * g, -1).transpose(1, 2).unflatten(2, (g, g))
+
+    def absorbed(self, keys: Tensor, values: Tensor, hold_weight: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """What makes scores and results of hidden states: weights (b, d, t), bias (b, 1, t), values (b, t, c).
+
+        softmax(hidden @ weights + bias) @ values, over the places' last dimension, is what `forward` returns.
+        """
+        scale = keys.shape[-1] ** -0.5
+        gamma = self.gamma.detach() if hold_weight else self.gamma
+        scaled = (keys * scale).transpose(1, 2)
+        return self.query.weight.t() @ scaled, self.query.bias @ scaled[:, None], values * gamma
+
+
+class SceneAttention:
+    """R plus what each modality's attention adds to it, for one scene representation and all layers.
+
+    Args:
+        attention: of each modality.
+        keys, values: of the scene's modalities, (b, t, c) each.
+        total: (b, q, c, g, g), R.
+        hold_weight: let the gammas take no gradient.
+    """
+
+    def __init__(self, attention: Mapping[str, ModalityAttention], keys: Mapping[str, Tensor],
+                 values: Mapping[str, Tensor], total: Tensor, hold_weight: bool) -> None:
+        self._total = total.movedim(2, -1)  # b q g g c
+        self._tokens = [tokens.shape[1] for tokens in keys.values()]
+        modalities = [(attention[modality], keys[modality], values[modality], hold_weight) for modality in keys]
+        self._apart = modalities if max(self._tokens, default=0) > MOST_TOKENS_SCORED_AT_ONCE else []
+        if modalities and not self._apart:
+            parts = zip(*(module.absorbed(*arguments) for module, *arguments in modalities))
+            self._weights, self._bias, self._values = (
+                torch.cat(part, dim=dim).to(total.dtype) for part, dim in zip(parts, (2, 2, 1)))
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """The sum for generation states (b * q, d, g, g), the q views of a scene together: (b * q, c, g, g)."""
+        total = self._total.flatten(0, 1).movedim(-1, 1)
+        if self._apart:
+            for module, *arguments in self._apart:
+                total = total + module(hidden, *arguments).to(total.dtype)
+        elif self._tokens:
+            places = hidden.movedim(1, -1).reshape(self._total.shape[0], -1, hidden.shape[1])  # b, q*g*g, d
+            scores = torch.baddbmm(self._bias, places, self._weights)
+            weights = torch.cat([part.softmax(dim=-1, dtype=torch.float32) for part in scores.split(self._tokens, -1)],
+                                dim=-1).to(total.dtype)
+            attended = torch.baddbmm(self._total.flatten(1, 3), weights, self._values)
+            total = attended.view_as(self._total).flatten(0, 1).movedim(-1, 1)
+        return total

@@ -1,16 +1,25 @@
 """The recurrent cores: ConvLSTMs that infer latents from the query image and generate the canvas from them.
 
-Shapes: n query views, g grid size, s image size (4 g); channel counts as in PlaceNetConfig.
+The canvas is a sum of what each layer's generation paints, and painting, a transposed convolution of kernel and stride
+4, is linear. So it need not be made until the last layer: a `Canvas` remembers the hidden states and the weights that
+paint them, and what an inference core reads of it is a product of two matrices with those states, on the grid. The
+results are those of painting and reading 64 x 64 pixels at each layer, to rounding.
+
+Shapes: n query views, g grid size, s image size (4 g), d hidden channels; channel counts as in PlaceNetConfig.
 """
 from __future__ import annotations
 
+from typing import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from placenet_ros.model.config import GRID_STRIDE, PlaceNetConfig
 from placenet_ros.model.viewpoints import VIEWPOINT_SIZE
 
 IMAGE_CHANNELS = 3
+TENSOR_CORE_CHANNELS = 8  # convolutions of bfloat16 on a GPU are slower where the channels are no multiple of it
 
 
 class ConvLSTMCell(nn.Module):
@@ -21,8 +30,14 @@ class ConvLSTMCell(nn.Module):
         self.gates = nn.Conv2d(in_channels + hidden_channels, 4 * hidden_channels, 5, padding=2)
 
     def forward(self, inputs: list[Tensor], hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs (n, *, g, g), hidden and cell (n, hidden, g, g) -> new hidden and cell."""
-        gates = self.gates(torch.cat([hidden] + [x.to(hidden.dtype) for x in inputs], dim=1))
+        """Inputs (n, *, g, g), hidden and cell (n, d, g, g), the cell in float32 -> new hidden and cell."""
+        inputs = [hidden] + [x.to(hidden.dtype) for x in inputs]
+        weight = self.gates.weight.to(hidden.dtype)
+        missing = -weight.shape[1] % TENSOR_CORE_CHANNELS if hidden.is_cuda else 0
+        if missing:
+            inputs.append(hidden.new_zeros(()).expand(hidden.shape[0], missing, *hidden.shape[2:]))
+            weight = F.pad(weight, (0, 0, 0, 0, 0, missing))
+        gates = F.conv2d(_channels_last_cat(inputs), weight, self.gates.bias.to(hidden.dtype), padding=2)
         enter, forget, leave, candidate = gates.chunk(4, dim=1)
         cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
         return (leave.sigmoid() * cell.tanh()).to(hidden.dtype), cell
@@ -40,16 +55,15 @@ class InferenceCore(nn.Module):
         self.cell = ConvLSTMCell(config.hidden_channels + IMAGE_CHANNELS + VIEWPOINT_SIZE + scene_channels
                                  + config.canvas_channels, config.hidden_channels)
 
-    def forward(self, image: Tensor, viewpoint: Tensor, scene: Tensor, canvas: Tensor, generation_hidden: Tensor,
+    def forward(self, image: Tensor, viewpoint: Tensor, scene: list[Tensor], canvas: Tensor, generation_hidden: Tensor,
                 hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Image (n, 3, s, s), viewpoint (n, 7), scene (n, *, g, g), canvas (n, *, s, s) -> new hidden and cell."""
-        inputs = [generation_hidden, self.down_image(image), self.up_viewpoint(viewpoint[:, :, None, None]), scene,
-                  self.down_canvas(canvas)]
-        return self.cell(inputs, hidden, cell)
+        """All at the grid, (n, *, g, g): image of `image_maps`, viewpoint of `viewpoint_maps`, scene in parts, canvas
+        of `Canvas.read` -> new hidden and cell."""
+        return self.cell([generation_hidden, image, viewpoint, *scene, canvas], hidden, cell)
 
 
 class GenerationCore(nn.Module):
-    """One generation step: paints what a latent says onto the canvas."""
+    """One generation step: what a latent says, in the state that `up_hidden` paints."""
 
     def __init__(self, config: PlaceNetConfig, scene_channels: int) -> None:
         super().__init__()
@@ -58,8 +72,68 @@ class GenerationCore(nn.Module):
                                             stride=GRID_STRIDE, bias=False)
         self.cell = ConvLSTMCell(VIEWPOINT_SIZE + scene_channels + config.latent_channels, config.hidden_channels)
 
-    def forward(self, viewpoint: Tensor, scene: Tensor, latent: Tensor, canvas: Tensor, hidden: Tensor,
-                cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Viewpoint (n, 7), scene (n, *, g, g), latent (n, *, g, g), canvas (n, *, s, s) -> canvas, hidden, cell."""
-        hidden, cell = self.cell([self.up_viewpoint(viewpoint[:, :, None, None]), scene, latent], hidden, cell)
-        return canvas + self.up_hidden(hidden), hidden, cell
+    def forward(self, viewpoint: Tensor, scene: list[Tensor], latent: Tensor, hidden: Tensor,
+                cell: Tensor) -> tuple[Tensor, Tensor]:
+        """All at the grid, (n, *, g, g): viewpoint of `viewpoint_maps`, scene in parts -> new hidden and cell."""
+        return self.cell([viewpoint, *scene, latent], hidden, cell)
+
+
+class Canvas:
+    """The sum of what `up_hidden` of each layer's core painted, kept as what it was painted from.
+
+    Args:
+        blank: (n, canvas, g, g) of zeros: what is read before anything is painted.
+    """
+
+    def __init__(self, blank: Tensor) -> None:
+        self._blank = blank
+        self._brushes: list[nn.ConvTranspose2d] = []
+        self._weights: list[Tensor] = []  # of each brush: d, canvas * 4 * 4
+        self._hidden: list[Tensor] = []  # for each brush: n d g g, summed over the layers that share it
+
+    def paint(self, up_hidden: nn.ConvTranspose2d, hidden: Tensor) -> None:
+        """Add `up_hidden(hidden)`, hidden (n, d, g, g)."""
+        if self._brushes and self._brushes[-1] is up_hidden:
+            self._hidden[-1] = self._hidden[-1] + hidden.float()  # in float32, however many layers share the weights
+            return
+        self._brushes.append(up_hidden)
+        self._weights.append(up_hidden.weight.to(hidden.dtype).flatten(1))
+        self._hidden.append(hidden)
+
+    def read(self, down_canvas: nn.Conv2d) -> Tensor:
+        """`down_canvas` of the canvas, (n, canvas, g, g)."""
+        down = down_canvas.weight.to(self._blank.dtype).flatten(1)
+        if not self._hidden:  # zeros, but of these weights too: DDP waits for the gradient of each
+            return self._blank + (down.new_zeros(1, down.shape[1]) @ down.t())[:, :, None, None]
+        return self._product(torch.cat(self._weights) @ down.t())
+
+    def picture(self) -> Tensor:
+        """The canvas itself, (n, canvas, s, s)."""
+        n, channels, g, _ = self._blank.shape
+        by_pixel = [weight.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1) for weight in self._weights]
+        folded = self._product(torch.cat(by_pixel)).movedim(1, -1)  # n g g (row, column, canvas)
+        pixels = folded.unflatten(3, (GRID_STRIDE, GRID_STRIDE, channels)).transpose(2, 3)  # n g row g column canvas
+        return pixels.reshape(n, g * GRID_STRIDE, g * GRID_STRIDE, channels).movedim(-1, 1)
+
+    def _product(self, weights: Tensor) -> Tensor:
+        """States (n, *, g, g) of all brushes times weights (*, k) -> (n, k, g, g)."""
+        hidden = _channels_last_cat([state.to(self._blank.dtype) for state in self._hidden])
+        return (hidden.movedim(1, -1) @ weights).movedim(-1, 1)
+
+
+def viewpoint_maps(cores: Sequence[nn.Module], viewpoint: Tensor) -> list[Tensor]:
+    """`up_viewpoint` of each core of a viewpoint (n, 7): (n, 7, g, g) each."""
+    weights = torch.stack([core.up_viewpoint.weight for core in cores])  # cores, 7 in, 7 out, g, g
+    maps = torch.einsum("ni,kioyx->knyxo", viewpoint, weights.to(viewpoint.dtype))
+    return list(maps.movedim(-1, 2).unbind(0))
+
+
+def image_maps(cores: Sequence[InferenceCore], image: Tensor) -> list[Tensor]:
+    """`down_image` of each core of an image (n, 3, s, s): (n, 3, g, g) each."""
+    weights = torch.cat([core.down_image.weight for core in cores])
+    return list(F.conv2d(image, weights.to(image.dtype), stride=GRID_STRIDE).chunk(len(cores), dim=1))
+
+
+def _channels_last_cat(parts: list[Tensor]) -> Tensor:
+    """Parts (n, *, g, g) behind one another, in channels_last whatever their layouts."""
+    return torch.cat([part.movedim(1, -1) for part in parts], dim=-1).movedim(-1, 1)

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from placenet_ros.model.attention import ModalityAttention
+from placenet_ros.model.attention import ModalityAttention, SceneAttention
 from placenet_ros.model.config import PlaceNetConfig
-from placenet_ros.model.cores import IMAGE_CHANNELS, GenerationCore, InferenceCore
+from placenet_ros.model.cores import IMAGE_CHANNELS, Canvas, GenerationCore, InferenceCore, image_maps, viewpoint_maps
 from placenet_ros.model.depth_estimation import (
     GREATEST_LOG_ERROR,
     LEAST_LOG_ERROR,
@@ -292,44 +292,53 @@ class PlaceNet(nn.Module):
         """The n = b * q views and their KL (b, q, l); latents from the posterior where images are given."""
         config = self.config
         b, q = query_viewpoints.shape[:2]
-        viewpoint = query_viewpoints.flatten(0, 1)
-        image = None if query_images is None else query_images.flatten(0, 1)
-        total, extra, seen = self._scene_at_queries(scene, query_viewpoints)
-
-        hidden_g = total.new_zeros(b * q, config.hidden_channels, config.grid_size, config.grid_size)
+        generation, inference = self.generation_cores, self.inference_cores
+        attended, beside, seen = self._scene_at_queries(scene, query_viewpoints, hold_attention_weights)
+        hidden_g, canvas_here = (self._blank(scene, b * q, x) for x in (config.hidden_channels, config.canvas_channels))
         cell_g = torch.zeros_like(hidden_g, dtype=torch.float32)
         hidden_e, cell_e = hidden_g, cell_g
-        canvas = total.new_zeros(b * q, config.canvas_channels, config.image_size, config.image_size)
+        canvas = Canvas(canvas_here)
+        if noise is None:
+            shape = (config.layers, b * q, config.latent_channels, config.grid_size, config.grid_size)
+            noise = torch.randn(shape, generator=generator, device=hidden_g.device)
+        viewpoints_g = viewpoint_maps(generation, query_viewpoints.flatten(0, 1))
+        if query_images is not None:
+            viewpoints_e = viewpoint_maps(inference, query_viewpoints.flatten(0, 1))
+            images_e = image_maps(inference, query_images.flatten(0, 1))
         kl = []
         for layer in range(config.layers):
-            core = layer % len(self.generation_cores)
-            scene_here = self._attended(scene, total, hidden_g, hold_attention_weights)
-            scene_here = torch.cat([scene_here] + extra, dim=1)
+            core = layer % len(generation)
+            scene_here = [attended(hidden_g)] + beside
             mean, std = _normal(self.prior_head(hidden_g))
-            if image is not None:
-                hidden_e, cell_e = self.inference_cores[core](
-                    image, viewpoint, scene_here, canvas, hidden_g, hidden_e, cell_e)
+            if query_images is not None:
+                hidden_e, cell_e = inference[core](images_e[core], viewpoints_e[core], scene_here,
+                                                   canvas.read(inference[core].down_canvas), hidden_g, hidden_e, cell_e)
                 mean_q, std_q = _normal(self.posterior_head(hidden_e))
                 kl.append(gaussian_kl(mean_q, std_q, mean, std).sum(dim=(1, 2, 3)))
                 mean, std = mean_q, std_q
-            drawn = torch.randn(mean.shape, generator=generator, device=mean.device) if noise is None else noise[layer]
-            latent = mean + temperature * std * drawn
-            canvas, hidden_g, cell_g = self.generation_cores[core](
-                viewpoint, scene_here, latent, canvas, hidden_g, cell_g)
-        painting = self.image_head(canvas, seen)
+            latent = mean + temperature * std * noise[layer]
+            hidden_g, cell_g = generation[core](viewpoints_g[core], scene_here, latent, hidden_g, cell_g)
+            canvas.paint(generation[core].up_hidden, hidden_g)
+        painting = self.image_head(canvas.picture(), seen)
         no_kl = painting.images.new_zeros(b, q, config.layers)
         return painting, torch.stack(kl, dim=1).unflatten(0, (b, q)) if kl else no_kl
 
-    def _scene_at_queries(self, scene: SceneRepresentation, query_viewpoints: Tensor) \
-            -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """R for each query (n, c, g, g), what stands beside it in the cores, and the reprojected picture (n, *, s,
+    def _blank(self, scene: SceneRepresentation, views: int, channels: int) -> Tensor:
+        """Zeros (n, channels, g, g) of the representation's type, in channels_last."""
+        grid = self.config.grid_size
+        return scene.total.new_zeros(views, grid, grid, channels).movedim(-1, 1)
+
+    def _scene_at_queries(self, scene: SceneRepresentation, query_viewpoints: Tensor, hold_attention_weights: bool) \
+            -> tuple[SceneAttention, list[Tensor], Tensor | None]:
+        """R and attention at each query, what stands beside it in the cores, and the reprojected picture (n, *, s,
         s)."""
         q, config = query_viewpoints.shape[1], self.config
-        total = scene.total.expand(-1, -1, config.grid_size, config.grid_size).repeat_interleave(q, dim=0)
+        total = scene.total[:, None].expand(-1, q, -1, config.grid_size, config.grid_size)
+        attended = SceneAttention(self.attention, scene.keys, scene.values, total, hold_attention_weights)
         if not config.reprojection:
-            return total, [], None
+            return attended, [], None
         seen = self._reprojected(scene.cloud, query_viewpoints)
-        return total, [F.relu(self.down_reprojection(seen)).to(total.dtype)], seen
+        return attended, [F.relu(self.down_reprojection(seen)).to(total.dtype)], seen
 
     def _reprojected(self, cloud: PointCloud | None, query_viewpoints: Tensor) -> Tensor:
         """The reprojected colour, certainty, depth, objects (n, *, s, s); all 0 where no observation's depth is known.
@@ -342,13 +351,6 @@ class PlaceNet(nn.Module):
                             self.config.field_of_view_degrees)
         channels = [picture.colour, picture.certainty, picture.depth / DEPTH_RANGE_M, picture.further]
         return torch.cat(channels, dim=2).flatten(0, 1)
-
-    def _attended(self, scene: SceneRepresentation, total: Tensor, hidden: Tensor, hold_weight: bool) -> Tensor:
-        """R plus what each modality's attention adds to it, (n, c, g, g)."""
-        for modality, keys in scene.keys.items():
-            attended = self.attention[modality](hidden, keys, scene.values[modality], hold_weight)
-            total = total + attended.to(total.dtype)
-        return total
 
 
 def _normal(parameters: Tensor) -> tuple[Tensor, Tensor]:
