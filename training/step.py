@@ -1,0 +1,518 @@
+"""One step of training: loss, gradients, Adam, the weights' average and sums of figures, all without waiting.
+
+    objective = partial(placenet_objective, kl_weight=1.0)
+    step = TrainingStep(model, objective, ExecutionConfig(), device, bf16=True, clip_gradient=1e4, average=average)
+    step.load_optimiser(state["optimiser"])                      # when resuming
+    noise = latent_noise(model.config, samples, seed, number, device)
+    step(batch, noise, Now(learning_rate=5e-4, sigma=0.7, annealing=False, average_step=1e-3))
+    step.figures()                                               # means since the last time: waits for the device
+
+How the step is executed (`ExecutionConfig`) changes its speed, and its result by no more than rounding: launched by
+Python, with blocks compiled, replayed as CUDA graphs. A step at batch 36 has some thousand kernels of 10 to 30
+microseconds, so Python's launches alone take longer than the GPU. All that varies from step to step comes in tensors:
+learning rate, sigma and the noise of the latents. What changes the kernels themselves, which is the number of
+observations, the modalities present and whether gamma is held, has a graph of its own, recorded at its third use.
+
+Several processes: each takes its rows of the batch and of the noise; gradients are averaged here, between two graphs.
+So `TrainingStep` needs no DistributedDataParallel, whose hooks a graph could record only with eleven rounds of warm-up,
+and which refuses batches that leave a modality's weights without a gradient. One that is wrapped in it works, too
+(`processes=1` then), but not as graphs.
+
+Shapes: b scenes, q queries of each, n = b * q, l layers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.distributed
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from placenet_ros.model import evidence_lower_bound, placenet, published
+from placenet_ros.model.representation import Tower
+from training.configuration import setting
+from training.data.sampling import Batch
+
+LAUNCHED_FIRST = 2  # uses of a form of input before it is recorded: compiling, choosing algorithms, Adam's moments
+MOST_GRAPHS = 64  # each takes some MiB beside the memory that all share
+UNUSED_STEPS = 2000  # a graph that was not replayed for so long gives way to a new one
+BLOCKS = (placenet.InferenceCore, placenet.GenerationCore, placenet.ImageHead,
+          published.InferenceCore, published.GenerationCore)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ExecutionConfig:
+    """How a step of training is executed; its result differs by rounding at most."""
+
+    compile: Literal["auto", "none", "blocks", "tower", "whole"] = setting(
+        "auto",
+        "What torch.compile makes kernels of: cores and image head; these and the tower; or forward and loss whole "
+        "(minutes for each number of observations); auto: blocks on a GPU.",
+        may_change=True,
+    )
+    graph: Literal["auto", "yes", "no"] = setting(
+        "auto", "Replay steps as CUDA graphs instead of launching each kernel; auto: on a GPU.", may_change=True
+    )
+
+    def on(self, device: torch.device) -> ExecutionConfig:
+        """The same with every `auto` decided. Raises ValueError where a graph is asked for without a GPU."""
+        gpu = device.type == "cuda"
+        if self.graph == "yes" and not gpu:
+            raise ValueError(f"graph=yes needs device=cuda, not {device.type}: set graph=no or graph=auto")
+        return ExecutionConfig(
+            compile=("blocks" if gpu else "none") if self.compile == "auto" else self.compile,
+            graph=("yes" if gpu else "no") if self.graph == "auto" else self.graph,
+        )
+
+
+# ---- The objective ---------------------------------------------------------------------------------------------------
+
+
+class Objective(NamedTuple):
+    """What a batch says of a network; all scalars."""
+
+    loss: Tensor  # to be lowered
+    figures: dict[str, Tensor]  # means over the batch, to be logged
+
+
+# (network, batch, noise, sigma as a 0-d tensor, whether sigma is still annealed) -> Objective. The network that it gets
+# runs in the step's precision; what the objective itself computes stays float32.
+ObjectiveFunction = Callable[[Callable, Batch, Tensor, Tensor, bool], Objective]
+
+
+def placenet_objective(
+    network: Callable, batch: Batch, noise: Tensor, sigma: Tensor, annealing: bool, kl_weight: float
+) -> Objective:
+    """PlaceNet's loss (MODEL.md "Objective"), its KL weighted."""
+    reconstruction = network(batch.observations, batch.query_viewpoints, batch.query_images, annealing, noise)
+    bound = evidence_lower_bound(reconstruction, batch.query_images, sigma)
+    loss = (kl_weight * bound.kl - bound.log_likelihood).mean()
+    figures = {
+        "loss": loss,
+        "elbo": bound.elbo.mean(),
+        "bits_per_dimension": bound.bits_per_dimension.mean(),
+        "kl": bound.kl.mean(),
+    }
+    layers = bound.kl_per_layer.mean(dim=(0, 1)).unbind()
+    return Objective(loss, figures | {f"kl_of_layer/{layer}": kl for layer, kl in enumerate(layers)})
+
+
+def latent_seed(seed: int, step: int) -> int:
+    """Seed of the latents of a step."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+
+
+def latent_noise(
+    config: placenet.PlaceNetConfig | published.PublishedConfig,
+    samples: int,
+    seed: int,
+    step: int,
+    device: torch.device,
+    rows: slice = slice(None),
+) -> Tensor:
+    """Standard normal noise (l, n, latent channels, g, g) of a step of `samples` query views; `rows` of these.
+
+    Drawn for all samples and then cut, so that it is the same however many processes share them.
+    """
+    generator = torch.Generator(device).manual_seed(latent_seed(seed, step))
+    shape = (config.layers, samples, config.latent_channels, config.grid_size, config.grid_size)
+    return torch.randn(shape, generator=generator, device=device)[:, rows]
+
+
+# ---- The step --------------------------------------------------------------------------------------------------------
+
+
+class Now(NamedTuple):
+    """What a step takes from the schedule."""
+
+    learning_rate: float
+    sigma: float  # standard deviation of a pixel
+    annealing: bool  # sigma still falls: gamma is held
+    average_step: float  # how far the average moves towards the weights
+
+
+class TrainingStep:
+    """Trains `network` in place, one batch a call.
+
+    A step whose gradient is not finite, in any process, changes nothing; `figures` counts it.
+
+    network: the model, or a DistributedDataParallel of it.
+    objective: what to lower.
+    clip_gradient: greatest norm of the gradient; beyond, it is scaled down.
+    average: a copy of the model that follows its weights, or None.
+    processes: of torch.distributed that train together, where this class is to average their gradients.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: ObjectiveFunction,
+        execution: ExecutionConfig,
+        device: torch.device,
+        bf16: bool,
+        clip_gradient: float,
+        average: nn.Module | None = None,
+        processes: int = 1,
+    ) -> None:
+        self.device, self.execution = device, execution.on(device)
+        self._network, self._objective = network, objective
+        self._bf16, self._clip_gradient, self._processes = bf16, clip_gradient, processes
+        self._model = network.module if isinstance(network, DistributedDataParallel) else network
+        self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
+        self._averaged = [] if average is None else list(average.parameters())
+        self._rate = torch.zeros((), device=device)
+        self.optimiser = torch.optim.Adam(self._parameters, **self._device_settings())
+        self._buffers = _flat_like(self._parameters) if processes > 1 else None
+        self._sums: dict[tuple[str, ...], Tensor] = {}  # names of figures -> 2 k: sums, numbers of usable steps
+        self._unusable = torch.zeros(3, device=device)  # steps, of these in a row up to now, most in a row
+        self._graphs = None
+        if self.execution.graph == "yes" and isinstance(network, DistributedDataParallel):
+            say("training without CUDA graphs: DistributedDataParallel cannot be recorded; give processes= instead")
+        elif self.execution.graph == "yes":
+            self._graphs = StepGraphs(device)
+        self._evaluate = self._evaluated
+        self._unproven = self.execution.compile != "none"  # nothing compiled has run yet
+        self._compile()
+
+    def __call__(self, batch: Batch, noise: Tensor, now: Now) -> None:
+        """Learn from a batch (b, q) with noise (l, n, *, g, g), all on the device."""
+        self._set_learning_rate(now.learning_rate)
+        inputs = (batch, noise, torch.full((), now.sigma, device=self.device))
+        parts, between = (self._gradients, self._update), self._average_gradients
+        if self._processes == 1:
+            parts, between = (self._whole,), None
+        if self._unproven:
+            self._unproven = False
+            self._first_gradients(inputs, now.annealing)
+            self._average_gradients()
+            self._update(inputs, now.annealing)
+        elif self._graphs is not None:
+            self._graphs.run(parts, between, inputs, now.annealing)
+        else:
+            run_parts([partial(part, inputs, now.annealing) for part in parts], between)
+        if self._averaged:
+            with torch.no_grad():
+                torch._foreach_lerp_(self._averaged, self._parameters, now.average_step)
+
+    def figures(self) -> dict[str, float]:
+        """Means over the usable steps since the last call, `gradient_norm` among them, over all processes.
+
+        Also `unusable_steps`, whose gradient was not finite, and `unusable_in_a_row`, the most of them in a row. Waits
+        for the device; all processes must call it together.
+        """
+        if self._processes > 1:
+            for sums in self._sums.values():
+                torch.distributed.all_reduce(sums)
+        totals: dict[str, list[float]] = {}
+        for names, sums in self._sums.items():
+            for name, total, steps in zip(names, *sums.tolist(), strict=True):
+                before = totals.get(name, (0.0, 0.0))
+                totals[name] = [before[0] + total, before[1] + steps]
+            sums.zero_()
+        unusable, _, in_a_row = self._unusable.tolist()
+        self._unusable[0] = self._unusable[2] = 0
+        means = {name: total / steps if steps else float("nan") for name, (total, steps) in totals.items()}
+        return means | {"unusable_steps": unusable, "unusable_in_a_row": in_a_row}
+
+    def load_optimiser(self, state: dict[str, Any]) -> None:
+        """Take the optimiser's state from a checkpoint, whatever device it was made on."""
+        groups = [group | self._device_settings() for group in state["param_groups"]]
+        self.optimiser.load_state_dict({**state, "param_groups": groups})
+        for group in self.optimiser.param_groups:
+            group.update(self._device_settings())  # load_state_dict copied the tensor of the learning rate
+
+    def optimiser_state(self) -> dict[str, Any]:
+        """What `load_optimiser` takes, of plain numbers and tensors."""
+        state = self.optimiser.state_dict()
+        return {**state, "param_groups": [group | {"lr": float(group["lr"])} for group in state["param_groups"]]}
+
+    # ---- What a step consists of; on a GPU, these are recorded, so nothing in them may wait for it.
+
+    def _whole(self, inputs: tuple, annealing: bool) -> None:
+        self._gradients(inputs, annealing)
+        self._update(inputs, annealing)
+
+    def _gradients(self, inputs: tuple, annealing: bool) -> None:
+        """Leave the gradient in the parameters, and the batch's figures."""
+        self.optimiser.zero_grad(set_to_none=True)  # what a recording that failed may have left
+        result = self._evaluate(inputs, annealing)
+        self._batch_figures = {name: value.detach().float() for name, value in result.figures.items()}
+        result.loss.backward()
+        if self._buffers is not None:
+            self._buffers.take_gradients(self._parameters)
+
+    def _evaluated(self, inputs: tuple, annealing: bool) -> Objective:
+        return self._objective(self._in_precision, *inputs, annealing)
+
+    def _in_precision(self, *arguments: Any) -> Any:
+        """The network. Weights are cast once: this context's cache holds them until it ends, also while recording."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            return self._network(*arguments)
+
+    @torch.no_grad()
+    def _update(self, inputs: tuple, annealing: bool) -> None:
+        """Clip the gradient, change the weights, note figures; nothing but a count where it is not finite."""
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        usable = torch.isfinite(norm)
+        # What GradScaler gives to the fused kernel: it divides the gradient by one, and leaves all as it is for the
+        # other. So clipping needs no pass over the gradient, and skipping a step no question to the device.
+        self.optimiser.grad_scale = (norm / self._clip_gradient).clamp(min=1.0)
+        self.optimiser.found_inf = (~usable).float()
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)  # gives its memory back, to the next graph too
+        self._note(self._batch_figures | {"gradient_norm": norm}, usable)
+
+    def _note(self, figures: dict[str, Tensor], usable: Tensor) -> None:
+        values = torch.stack(list(figures.values()))
+        values = torch.stack([torch.where(usable, values, 0.0), usable.float().expand_as(values)])
+        names = tuple(figures)
+        if names not in self._sums:  # never while recording: the same form of input was launched before
+            self._sums[names] = torch.zeros_like(values)
+        self._sums[names] += values
+        total, in_a_row, most = self._unusable.unbind()
+        total += ~usable
+        in_a_row.copy_((in_a_row + 1) * ~usable)
+        torch.maximum(most, in_a_row, out=most)
+
+    def _average_gradients(self) -> None:
+        """Over the processes."""
+        if self._processes > 1:
+            torch.distributed.all_reduce(self._buffers.flat)
+            self._buffers.flat.div_(self._processes)
+
+    # ---- How it is executed
+
+    def _compile(self) -> None:
+        """What `execution.compile` names. Compiling itself happens at the first use."""
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_GRAPHS)
+        if self.execution.compile == "whole":
+            self._evaluate = torch.compile(self._evaluated, dynamic=False)
+        elif self.execution.compile != "none":
+            for block in self._modules(BLOCKS):
+                block.compile(fullgraph=True, dynamic=False)
+        if self.execution.compile == "tower":  # with any number of observations
+            for tower in self._modules((Tower,)):
+                tower.appearance = torch.compile(tower.appearance, dynamic=True)
+                tower.features = torch.compile(tower.features, dynamic=True)
+
+    def _first_gradients(self, inputs: tuple, annealing: bool) -> None:
+        """Gradients of the first step: where compiling fails, say so and go on without. No weight has changed yet."""
+        try:
+            self._gradients(inputs, annealing)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # what a compiler and its backends raise has no common class
+            say(f"training without torch.compile, which failed: {_first_line(error)}")
+            self._evaluate = self._evaluated
+            for block in self._modules(BLOCKS):
+                block._compiled_call_impl = None  # the only way back from Module.compile
+            for tower in self._modules((Tower,)):
+                tower.__dict__.pop("appearance", None)
+                tower.__dict__.pop("features", None)
+            self._gradients(inputs, annealing)
+
+    def _modules(self, kinds: tuple[type, ...]) -> list[nn.Module]:
+        return [module for module in self._model.modules() if isinstance(module, kinds)]
+
+    def _device_settings(self) -> dict[str, Any]:
+        """Adam's settings that belong to the device: on a GPU, what a recorded step reads must lie there."""
+        if self.device.type == "cuda":
+            return {"lr": self._rate, "capturable": True, "fused": True}
+        return {"capturable": False, "fused": True}
+
+    def _set_learning_rate(self, rate: float) -> None:
+        if self.device.type == "cuda":
+            self._rate.fill_(rate)
+        else:
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+
+
+def run_parts(parts: Sequence[Callable[[], None]], between: Callable[[], None] | None) -> None:
+    """Do the parts in order, and `between` from one to the next."""
+    for index, part in enumerate(parts):
+        if index:
+            between()
+        part()
+
+
+class _GradientBuffer(NamedTuple):
+    """One tensor that holds all gradients, so that processes exchange it at once and graphs find it in its place."""
+
+    flat: Tensor
+    views: list[Tensor]  # of it, one for each parameter, laid out as that
+
+    def take_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Move the gradients here."""
+        pairs = [(p, view) for p, view in zip(parameters, self.views, strict=True) if p.grad is not None]
+        torch._foreach_copy_([view for _, view in pairs], [p.grad for p, _ in pairs])
+        for parameter, view in pairs:
+            parameter.grad = view
+
+
+def _flat_like(parameters: list[nn.Parameter]) -> _GradientBuffer:
+    sizes = [parameter.numel() for parameter in parameters]
+    flat = torch.zeros(sum(sizes), device=parameters[0].device)
+    offsets = np.cumsum([0, *sizes[:-1]]).tolist()
+    views = [flat.as_strided(p.size(), p.stride(), offset) for p, offset in zip(parameters, offsets, strict=True)]
+    return _GradientBuffer(flat, views)
+
+
+# ---- CUDA graphs -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Recording:
+    """Recorded parts of a step, and the tensors that they read."""
+
+    inputs: tuple
+    replays: list[Callable[[], None]]
+    last_use: int = 0
+
+
+class StepGraphs:
+    """Runs the parts of a step on a GPU as recorded graphs, one set for each form of input.
+
+    A form is launched as it is at its first uses, on the stream that it will be recorded on: then all is warm, and no
+    step is done twice. All graphs share one pool of memory: they never run at once, and leave nothing in it. Where
+    recording fails, that is said once, and everything is launched from then on.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream, self._pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+        self._recordings: dict[Hashable, _Recording] = {}
+        self._uses: dict[Hashable, int] = {}
+        self._storage: dict[Hashable, Tensor] = {}  # by place among the inputs and type: what forms share
+        self._failed, self._runs = False, 0
+
+    def run(
+        self, parts: Sequence[Callable], between: Callable[[], None] | None, inputs: tuple, *choices: Hashable
+    ) -> None:
+        """Do `part(inputs, *choices)` for each of the parts, and `between`, which is not recorded, after all but one.
+
+        A part may only change tensors, and only read tensors of the inputs or that are always in the same place.
+        """
+        self._runs += 1
+        key = (form_of(inputs), choices)
+        if key not in self._recordings and not self._record(key, parts, inputs, choices):
+            return self._launch(lambda: run_parts([partial(part, inputs, *choices) for part in parts], between))
+        recording = self._recordings[key]
+        recording.last_use = self._runs
+        torch._foreach_copy_(tensors_of(recording.inputs), tensors_of(inputs))
+        run_parts(recording.replays, between)
+
+    def _launch(self, work: Callable[[], None]) -> None:
+        here = torch.cuda.current_stream()
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            work()
+        here.wait_stream(self._stream)
+
+    def _record(self, key: Hashable, parts: Sequence[Callable], inputs: tuple, choices: tuple) -> bool:
+        """Record a form of input if it is time to; returns whether it was."""
+        self._uses[key] = self._uses.get(key, 0) + 1
+        if self._failed or self._uses[key] <= LAUNCHED_FIRST or not self._has_room():
+            return False
+        held = self._places_for(inputs)
+        try:
+            replays = [recorded(partial(part, held, *choices), self._stream, self._pool) for part in parts]
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            say(f"training without CUDA graphs, recording one failed: {_first_line(error)}")
+            self._failed = True
+            return False
+        self._recordings[key] = _Recording(held, replays)
+        return True
+
+    def _has_room(self) -> bool:
+        if len(self._recordings) < MOST_GRAPHS:
+            return True
+        oldest = min(self._recordings, key=lambda key: self._recordings[key].last_use)
+        if self._runs - self._recordings[oldest].last_use < UNUSED_STEPS:
+            return False
+        del self._recordings[oldest], self._uses[oldest]
+        return True
+
+    def _places_for(self, inputs: tuple) -> tuple:
+        """Tensors like the inputs, in memory that forms of all sizes share: the largest so far."""
+        places = iter(range(len(tensors_of(inputs))))
+        return mapped(inputs, lambda tensor: self._place(next(places), tensor))
+
+    def _place(self, place: int, tensor: Tensor) -> Tensor:
+        slot = (place, tensor.dtype)
+        if slot not in self._storage or self._storage[slot].numel() < tensor.numel():
+            self._storage[slot] = torch.empty(tensor.numel(), dtype=tensor.dtype, device=tensor.device)
+        dense = torch.empty_like(tensor, device="meta").stride()
+        return self._storage[slot].as_strided(tensor.size(), dense)
+
+
+def recorded(work: Callable[[], None], stream: torch.cuda.Stream, pool: Any) -> Callable[[], None]:
+    """What repeats `work`, which is recorded and not done. Raises RuntimeError where it cannot be recorded."""
+    graph = torch.cuda.CUDAGraph()
+    # thread_local: other threads, such as the one that moves data, may go on allocating meanwhile.
+    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        work()
+    return graph.replay
+
+
+# ---- Nested values of tensors ----------------------------------------------------------------------------------------
+
+
+def mapped(value: Any, function: Callable[[Tensor], Any]) -> Any:
+    """A tuple, NamedTuple or dataclass of tensors, nested or None, with `function` applied to each tensor."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if dataclasses.is_dataclass(value):
+        return type(value)(*(mapped(getattr(value, field.name), function) for field in dataclasses.fields(value)))
+    if isinstance(value, tuple):
+        items = [mapped(item, function) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if value is None:
+        return None
+    raise TypeError(f"expected tensors, found {type(value).__name__}")
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """The tensors of a nested value, in order."""
+    found: list[Tensor] = []
+    mapped(value, found.append)
+    return found
+
+
+def form_of(value: Any) -> Hashable:
+    """Which tensors a nested value has, and of what sizes and types: equal for what one recording can serve."""
+    forms: list[Hashable] = []
+
+    def visit(item: Any) -> None:
+        if isinstance(item, Tensor):
+            forms.append((tuple(item.shape), item.dtype))
+        elif dataclasses.is_dataclass(item):
+            for field in dataclasses.fields(item):
+                visit(getattr(item, field.name))
+        elif isinstance(item, tuple):
+            for entry in item:
+                visit(entry)
+        else:
+            forms.append(item)
+
+    visit(value)
+    return tuple(forms)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
