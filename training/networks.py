@@ -7,11 +7,17 @@ from typing import Literal
 
 from placenet_ros.model import PlaceNet, PlaceNetConfig
 from placenet_ros.model.weights import read_architecture
-from training.published_network import ARCHITECTURE, PublishedNetwork
+from training.published_network import ARCHITECTURE, PublishedNetwork, published_config
 
 Arithmetic = Literal["placenet", "published"]
 Network = PlaceNet | PublishedNetwork
 NETWORKS: dict[str, type[PlaceNet] | type[PublishedNetwork]] = {"placenet": PlaceNet, "published": PublishedNetwork}
+
+
+def check_arithmetic(arithmetic: Arithmetic, config: PlaceNetConfig) -> None:
+    """Raises ValueError where a network's configuration asks for what it cannot have."""
+    if arithmetic == "published":
+        published_config(config)
 
 
 def build_network(arithmetic: Arithmetic, config: PlaceNetConfig) -> Network:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from placenet_ros.model import Observations, PlaceNetConfig, PublishedConfig, PublishedPlaceNet, Reconstruction
 from placenet_ros.model.modalities import MODALITIES
+from placenet_ros.model.placenet import PredictedViews
 from placenet_ros.model.published import FINAL_SIGMA, PublishedScene
 from placenet_ros.model.weights import WeightsError, fill, read_weights, write_weights
 
@@ -119,10 +120,28 @@ class PublishedNetwork(nn.Module):
         return self._encoded(observations, FINAL_SIGMA)
 
     def predict(
-        self, scene: PublishedScene, query_viewpoints: Tensor, generator: torch.Generator | None = None
+        self,
+        scene: PublishedScene,
+        query_viewpoints: Tensor,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
     ) -> Tensor:
-        """One sample from the prior of each view at (b, q, 7) -> (b, q, 3, s, s) in [0, 1]."""
-        return self._paint(scene, query_viewpoints, None, generator)[0].clamp(0.0, 1.0)
+        """One sample from the prior of each view at (b, q, 7) -> (b, q, 3, s, s) in [0, 1].
+
+        temperature: of the prior's standard deviations: 1 samples from it, 0 takes its means.
+        """
+        images, _ = self._paint(scene, query_viewpoints, None, generator, temperature=temperature)
+        return images.clamp(0.0, 1.0)
+
+    def predict_view(
+        self,
+        scene: PublishedScene,
+        query_viewpoints: Tensor,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+    ) -> PredictedViews:
+        """As `predict`; of depth and objects it says nothing."""
+        return PredictedViews(self.predict(scene, query_viewpoints, generator, temperature), None, None)
 
     def reconstruct(
         self,
@@ -164,10 +183,12 @@ class PublishedNetwork(nn.Module):
         query_images: Tensor | None,
         generator: torch.Generator | None,
         noise: Tensor | None = None,
+        temperature: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """Means of the images (b, q, 3, s, s), float32, not clamped, and KL (b, q, l)."""
         b, q = query_viewpoints.shape[:2]
         at_queries = PublishedScene(*(part.repeat_interleave(q, dim=0) for part in scene)) if q > 1 else scene
         target = None if query_images is None else query_images.flatten(0, 1)
-        images, kl = self.network.paint(at_queries, query_viewpoints.flatten(0, 1), target, generator, noise)
+        viewpoints = query_viewpoints.flatten(0, 1)
+        images, kl = self.network.paint(at_queries, viewpoints, target, generator, noise, temperature)
         return images.float().unflatten(0, (b, q)), kl.unflatten(0, (b, q))

@@ -7,7 +7,7 @@ One process, on a GPU or the CPU. To resume, run the same command again. A run's
     RUN/tensorboard/          `tensorboard --logdir RUN`
     RUN/metrics.jsonl         the same figures, one line of JSON each time
     RUN/evaluation.json       figures of the result, with what needs no learning beside it
-    RUN/weights/              the result: model.safetensors and model.json, for PlaceNet.from_pretrained
+    RUN/weights/              the result: model.safetensors and model.json, for from_pretrained
 
 Everything random is a function of (seed, samples seen), so a resumed run does what an uninterrupted one would have
 done, bit for bit on the CPU. (Not with `schedule.minutes`: the clock is not repeatable.)
@@ -31,7 +31,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from placenet_ros.model import PlaceNet, PlaceNetConfig, WeightsError, evidence_lower_bound
+from placenet_ros.model import PlaceNetConfig, WeightsError, evidence_lower_bound
 from training.checkpoints import newest_checkpoint, save_checkpoint, write_whole
 from training.configuration import (
     REPOSITORY,
@@ -47,10 +47,11 @@ from training.configuration import (
     setting,
 )
 from training.data.dataset import ShardSet
-from training.data.sampling import SamplingConfig, assemble
+from training.data.sampling import SamplingConfig, assemble, check_poses
 from training.data.scenes import StepScenes, scene_stream
 from training.data.trajectories import (
     BYTES_PER_PIXEL,
+    HouseMaker,
     HousesConfig,
     device_for,
     render_houses,
@@ -67,6 +68,7 @@ from training.evaluate import (
     table,
 )
 from training.houses import CLASS_NAMES, UNSEEN_SEEDS_FROM, TrajectoryMaker
+from training.networks import Arithmetic, Network, build_network, check_arithmetic, read_network
 from training.run_log import RunLog, flat_figures, image_grid, status_line
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
 
@@ -106,6 +108,7 @@ class TrainConfig:
     compile: bool = setting(False, "Compile the cores and the image head (torch.compile).", may_change=True)
     scenes: int = setting(12, "Scenes of a step; each gives sampling.queries samples.")
     clip_gradient: float = setting(1e4, "Greatest norm of the gradient (nats); beyond, it is scaled down.")
+    arithmetic: Arithmetic = setting("placenet", "Whose network: ours, or the authors' as a baseline.")
     model: PlaceNetConfig = section(PlaceNetConfig)
     data: DataConfig = section(DataConfig)
     houses: HousesConfig = section(HousesConfig)
@@ -133,6 +136,8 @@ class TrainConfig:
                 f"({self.sampling.window})"
             )
         check_window(self.evaluation, self.sampling)
+        check_poses(self.sampling, self.model.position_scale)
+        check_arithmetic(self.arithmetic, self.model)
 
     @property
     def samples_per_step(self) -> int:
@@ -140,8 +145,12 @@ class TrainConfig:
         return self.scenes * self.sampling.queries
 
 
-def train(config: TrainConfig, command: str) -> None:
-    """Train, evaluate and write the weights; `command` is noted in them."""
+def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = None) -> None:
+    """Train, evaluate and write the weights; `command` is noted in them.
+
+    make_houses: `render_houses`, or what stands for it where several runs share their houses.
+    """
+    make_houses = make_houses or render_houses
     # ---- The device, memory and the run's folder, before any work.
     device = chosen_device(config.device)
     houses, size = config.houses, config.model.image_size
@@ -167,7 +176,7 @@ def train(config: TrainConfig, command: str) -> None:
 
     # ---- Model, its average, optimiser; resumed where there is a checkpoint.
     torch.manual_seed(config.seed)
-    model = PlaceNet(config.model).to(device, memory_format=torch.channels_last).train()
+    model = build_network(config.arithmetic, config.model).to(device, memory_format=torch.channels_last).train()
     average = copy.deepcopy(model).eval().requires_grad_(False)
     parameters, averaged = list(model.parameters()), list(average.parameters())
     optimiser = torch.optim.Adam(parameters, lr=config.schedule.learning_rate, fused=device.type == "cuda")
@@ -186,10 +195,10 @@ def train(config: TrainConfig, command: str) -> None:
     scale = config.model.position_scale
     done = first = progress(config.schedule, samples_seen, seconds_before)
     if done < 1:
-        data = stored.get("train") or render_houses(0, houses.train, maker, place)
+        data = stored.get("train") or make_houses(0, houses.train, maker, place)
         scenes = StepScenes(data, config.sampling, config.scenes, config.seed)
         stream = scene_stream(scenes, samples_seen // config.samples_per_step, config.data.processes)
-    unseen = stored.get("unseen") or render_houses(UNSEEN_SEEDS_FROM, houses.unseen, maker, place)
+    unseen = stored.get("unseen") or make_houses(UNSEEN_SEEDS_FROM, houses.unseen, maker, place)
 
     # ---- The loop.
     log, most = RunLog(run, samples_seen), max(config.evaluation.observations)
@@ -256,7 +265,7 @@ def train(config: TrainConfig, command: str) -> None:
     # ---- The result, evaluated as it is stored.
     about = provenance(config, stored, command, samples_seen, seconds_before + time.monotonic() - start, device)
     write_weights(average, run, about, config.half_precision)
-    result = PlaceNet.from_pretrained(run / "weights").to(device)
+    result = read_network(run / "weights").to(device)
     predictors = {"this network": prior_prediction(result, config.evaluation.samples)}
     predictors |= rivals(config.model, config.evaluation, unseen, device)
     figures = evaluate(predictors, unseen, config.sampling, config.evaluation, scale, device)
@@ -294,7 +303,7 @@ def is_finished(config: TrainConfig, run: Path, state: dict) -> bool:
     if progress(config.schedule, state["samples_seen"], state["seconds"]) < 1 or not (run / "evaluation.json").exists():
         return False
     try:
-        about = PlaceNet.from_pretrained(run / "weights").about
+        about = read_network(run / "weights").about
     except WeightsError:  # missing or damaged: to be written again
         return False
     return "evaluation" in about and about["configuration"]["half_precision"] == config.half_precision
@@ -358,7 +367,7 @@ def provenance(
     }
 
 
-def write_weights(model: PlaceNet, run: Path, about: dict, half_precision: bool) -> None:
+def write_weights(model: Network, run: Path, about: dict, half_precision: bool) -> None:
     """Write RUN/weights. Raises UserError where the weights cannot be stored that way."""
     folder = run / "weights"
     try:
@@ -372,7 +381,7 @@ def write_weights(model: PlaceNet, run: Path, about: dict, half_precision: bool)
 def sizes(config: TrainConfig) -> str:
     """What `--dry-run` says after the configuration."""
     with torch.device("meta"):
-        count = sum(parameter.numel() for parameter in PlaceNet(config.model).parameters())
+        count = sum(parameter.numel() for parameter in build_network(config.arithmetic, config.model).parameters())
     frames = (config.houses.train + config.houses.unseen) * config.houses.walk.frames
     steps = -(-config.schedule.samples // config.samples_per_step)
     stored = count * (2 if config.half_precision else 4)

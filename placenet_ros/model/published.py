@@ -219,10 +219,12 @@ class PublishedPlaceNet(nn.Module):
         return self.paint(self.encode(images, viewpoints, sigma), query, target, generator)[0].clamp(0.0, 1.0)
 
     def paint(self, encoded: PublishedScene, query: Tensor, target: Tensor | None,
-              generator: torch.Generator | None = None, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+              generator: torch.Generator | None = None, noise: Tensor | None = None,
+              temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Means of the views (b, 3, s, s), not clamped, and KL (b, layers), of scenes from `encode`.
 
-        Latents come from the posterior where a target is given, else from the prior.
+        Latents come from the posterior where a target is given, else from the prior, whose standard deviations are
+        multiplied by `temperature`.
         """
         config = self.config
         scene, update = encoded
@@ -237,6 +239,8 @@ class PublishedPlaceNet(nn.Module):
                 mean_q, std_q = _gaussian(self.eta_e(inference.hidden))
                 kl.append(gaussian_kl(mean_q, std_q, mean, std).sum(dim=(1, 2, 3)))
                 mean, std = mean_q, std_q
+            else:
+                std = temperature * std
             drawn = noise[layer] if noise is not None else torch.randn(
                 mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
             canvas, generation = generation_core(query, scene, mean + std * drawn, canvas, generation)

@@ -78,6 +78,14 @@ def test_predictions_are_those_of_the_published_model(network):
     assert not torch.equal(predicted, reconstructed)
 
 
+def test_the_temperature_of_the_prior_takes_the_chance_out_of_predictions(network):
+    observations, viewpoints, _ = inputs()
+    scene = network.encode(observations)
+    cold = [network.predict(scene, viewpoints, torch.Generator().manual_seed(seed), temperature=0.0) for seed in (0, 1)]
+    assert torch.equal(*cold)
+    assert not torch.equal(cold[0], network.predict_view(scene, viewpoints, seeded()).images)
+
+
 def test_several_queries_of_a_scene_are_each_as_if_alone(network):
     observations, viewpoints, images = inputs(queries=2)
     drawn = noise(queries=2)

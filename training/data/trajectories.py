@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,6 +87,9 @@ class TrajectorySet:
         rows = moved(rows, self.rgb.device)
         held = (self.rgb, self.depth, self.objects, self.poses)
         return StoredFrames(*(tensor.flatten(0, 1)[rows] for tensor in held))
+
+
+HouseMaker = Callable[[int, int, TrajectoryMaker, torch.device], TrajectorySet]  # as `render_houses`
 
 
 def _show_progress(name: str, done: int, count: int, seconds: float) -> None:
