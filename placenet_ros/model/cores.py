@@ -122,10 +122,13 @@ class Canvas:
 
 
 def viewpoint_maps(cores: Sequence[nn.Module], viewpoint: Tensor) -> list[Tensor]:
-    """`up_viewpoint` of each core of a viewpoint (n, 7): (n, 7, g, g) each."""
+    """`up_viewpoint` of each core of a viewpoint (n, 7): (n, 7, g, g) each, of the type that the networks compute in.
+    """
     weights = torch.stack([core.up_viewpoint.weight for core in cores])  # cores, 7 in, 7 out, g, g
-    maps = torch.einsum("ni,kioyx->knyxo", viewpoint, weights.to(viewpoint.dtype))
-    return list(maps.movedim(-1, 2).unbind(0))
+    k, g = weights.shape[0], weights.shape[-1]
+    rows = weights.permute(0, 3, 4, 2, 1).flatten(0, 3)  # (core, row, column, out), in
+    maps = F.linear(viewpoint.to(rows.dtype), rows).view(-1, k, g, g, VIEWPOINT_SIZE)
+    return list(maps.movedim(-1, 2).unbind(1))
 
 
 def image_maps(cores: Sequence[InferenceCore], image: Tensor) -> list[Tensor]:

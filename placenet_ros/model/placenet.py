@@ -261,7 +261,7 @@ class PlaceNet(nn.Module):
             points, config = appearance.points, self.config
             cloud = point_cloud(points.rgb, points.depth, viewpoints, config.position_scale,
                                 config.field_of_view_degrees, points.log_error, points.objects)
-        return SceneRepresentation(features_bmcgg["r"].sum(dim=1), keys, values, cloud)
+        return SceneRepresentation(features_bmcgg["r"].sum(dim=1, dtype=torch.float32), keys, values, cloud)
 
     def predict(self, scene: SceneRepresentation, query_viewpoints: Tensor,
                 generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
@@ -293,15 +293,17 @@ class PlaceNet(nn.Module):
         config = self.config
         b, q = query_viewpoints.shape[:2]
         generation, inference = self.generation_cores, self.inference_cores
-        attended, beside, seen = self._scene_at_queries(scene, query_viewpoints, hold_attention_weights)
-        hidden_g, canvas_here = (self._blank(scene, b * q, x) for x in (config.hidden_channels, config.canvas_channels))
+        viewpoints_g = viewpoint_maps(generation, query_viewpoints.flatten(0, 1))
+        attended, beside, seen = self._scene_at_queries(scene, query_viewpoints, viewpoints_g[0].dtype,
+                                                        hold_attention_weights)
+        hidden_g, canvas_here = (viewpoints_g[0].new_zeros(b * q, config.grid_size, config.grid_size, channels)
+                                 .movedim(-1, 1) for channels in (config.hidden_channels, config.canvas_channels))
         cell_g = torch.zeros_like(hidden_g, dtype=torch.float32)
         hidden_e, cell_e = hidden_g, cell_g
         canvas = Canvas(canvas_here)
         if noise is None:
             shape = (config.layers, b * q, config.latent_channels, config.grid_size, config.grid_size)
             noise = torch.randn(shape, generator=generator, device=hidden_g.device)
-        viewpoints_g = viewpoint_maps(generation, query_viewpoints.flatten(0, 1))
         if query_images is not None:
             viewpoints_e = viewpoint_maps(inference, query_viewpoints.flatten(0, 1))
             images_e = image_maps(inference, query_images.flatten(0, 1))
@@ -323,22 +325,18 @@ class PlaceNet(nn.Module):
         no_kl = painting.images.new_zeros(b, q, config.layers)
         return painting, torch.stack(kl, dim=1).unflatten(0, (b, q)) if kl else no_kl
 
-    def _blank(self, scene: SceneRepresentation, views: int, channels: int) -> Tensor:
-        """Zeros (n, channels, g, g) of the representation's type, in channels_last."""
-        grid = self.config.grid_size
-        return scene.total.new_zeros(views, grid, grid, channels).movedim(-1, 1)
-
-    def _scene_at_queries(self, scene: SceneRepresentation, query_viewpoints: Tensor, hold_attention_weights: bool) \
+    def _scene_at_queries(self, scene: SceneRepresentation, query_viewpoints: Tensor, dtype: torch.dtype,
+                          hold_attention_weights: bool) \
             -> tuple[SceneAttention, list[Tensor], Tensor | None]:
         """R and attention at each query, what stands beside it in the cores, and the reprojected picture (n, *, s,
         s)."""
         q, config = query_viewpoints.shape[1], self.config
-        total = scene.total[:, None].expand(-1, q, -1, config.grid_size, config.grid_size)
+        total = scene.total.to(dtype)[:, None].expand(-1, q, -1, config.grid_size, config.grid_size)
         attended = SceneAttention(self.attention, scene.keys, scene.values, total, hold_attention_weights)
         if not config.reprojection:
             return attended, [], None
-        seen = self._reprojected(scene.cloud, query_viewpoints)
-        return attended, [F.relu(self.down_reprojection(seen)).to(total.dtype)], seen
+        seen = self._reprojected(scene.cloud, query_viewpoints).to(dtype)
+        return attended, [F.relu(self.down_reprojection(seen))], seen
 
     def _reprojected(self, cloud: PointCloud | None, query_viewpoints: Tensor) -> Tensor:
         """The reprojected colour, certainty, depth, objects (n, *, s, s); all 0 where no observation's depth is known.

@@ -38,7 +38,7 @@ class Tower(nn.Module):
 
     def appearance(self, pictures: Tensor) -> Tensor:
         """(n, 3, s, s) -> (n, c, g, g)."""
-        x = F.relu(self.conv1(pictures))
+        x = F.relu(self.conv1(pictures.to(self.conv1.weight.dtype, memory_format=torch.channels_last)))
         skip = F.relu(self.conv2(x))
         return F.relu(self.conv4(F.relu(self.conv3(x)))) + skip
 
@@ -72,7 +72,7 @@ class Pyramid(nn.Module):
         self.conv4 = nn.Conv2d(half, channels, image_size // 8)
 
     def appearance(self, pictures: Tensor) -> Tensor:
-        return pictures
+        return pictures.to(self.conv1.weight.dtype)
 
     def features(self, appearance: Tensor, viewpoints: Tensor) -> Tensor:
         x = torch.cat([appearance, broadcast(viewpoints, appearance.shape[-1]).to(appearance.dtype)], dim=1)
