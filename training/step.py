@@ -23,7 +23,6 @@ Shapes: b scenes, q queries of each, n = b * q, l layers.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from placenet_ros.model import evidence_lower_bound, placenet, published
 from placenet_ros.model.representation import Tower
 from training.configuration import setting
 from training.data.sampling import Batch
+from training.nested import form_of, mapped, tensors_of
 
 LAUNCHED_FIRST = 2  # uses of a form of input before it is recorded: compiling, choosing algorithms, Adam's moments
 MOST_GRAPHS = 64  # each takes some MiB beside the memory that all share
@@ -463,50 +463,6 @@ def recorded(work: Callable[[], None], stream: torch.cuda.Stream, pool: Any) -> 
     with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
         work()
     return graph.replay
-
-
-# ---- Nested values of tensors ----------------------------------------------------------------------------------------
-
-
-def mapped(value: Any, function: Callable[[Tensor], Any]) -> Any:
-    """A tuple, NamedTuple or dataclass of tensors, nested or None, with `function` applied to each tensor."""
-    if isinstance(value, Tensor):
-        return function(value)
-    if dataclasses.is_dataclass(value):
-        return type(value)(*(mapped(getattr(value, field.name), function) for field in dataclasses.fields(value)))
-    if isinstance(value, tuple):
-        items = [mapped(item, function) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if value is None:
-        return None
-    raise TypeError(f"expected tensors, found {type(value).__name__}")
-
-
-def tensors_of(value: Any) -> list[Tensor]:
-    """The tensors of a nested value, in order."""
-    found: list[Tensor] = []
-    mapped(value, found.append)
-    return found
-
-
-def form_of(value: Any) -> Hashable:
-    """Which tensors a nested value has, and of what sizes and types: equal for what one recording can serve."""
-    forms: list[Hashable] = []
-
-    def visit(item: Any) -> None:
-        if isinstance(item, Tensor):
-            forms.append((tuple(item.shape), item.dtype))
-        elif dataclasses.is_dataclass(item):
-            for field in dataclasses.fields(item):
-                visit(getattr(item, field.name))
-        elif isinstance(item, tuple):
-            for entry in item:
-                visit(entry)
-        else:
-            forms.append(item)
-
-    visit(value)
-    return tuple(forms)
 
 
 def _first_line(error: Exception) -> str:

@@ -14,15 +14,13 @@ import torch.multiprocessing
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, evidence_lower_bound
 from training import step as step_module
 from training.data.sampling import Batch
+from training.nested import form_of, mapped, tensors_of
 from training.step import (
     ExecutionConfig,
     Now,
     TrainingStep,
-    form_of,
     latent_noise,
-    mapped,
     placenet_objective,
-    tensors_of,
 )
 
 CPU = torch.device("cpu")
