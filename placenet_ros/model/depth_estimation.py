@@ -66,7 +66,7 @@ class DepthEstimator(nn.Module):
             self.head.bias[4:] = math.log(TYPICAL_LOG_ERROR)
 
     def forward(self, colours: Tensor) -> DepthEstimate:
-        x, skipped = F.relu(self.stem(colours - 0.5)), []
+        x, skipped = F.relu(self.stem((colours - 0.5).to(self.stem.weight.dtype))), []
         for block, down in zip(self.blocks_down, self.down):
             x = block(x)
             skipped.append(x)

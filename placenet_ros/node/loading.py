@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from placenet_ros.model import PlaceNet, WeightsError
+from placenet_ros.model.inference import ready_for_inference
 from placenet_ros.model.weights import TENSORS_NAME
 from placenet_ros.node.parameters import NodeParameters, ParameterError
 from placenet_ros.scene.camera import PinholeCamera
@@ -95,7 +96,7 @@ def load_model(weights: Path, parameters: NodeParameters) -> LoadedModel:
         torch.set_num_threads(parameters.threads)
     device = _device(parameters.device)
     try:
-        model = PlaceNet.from_pretrained(weights).to(device)
+        model = ready_for_inference(PlaceNet.from_pretrained(weights), device)
     except WeightsError as error:
         raise ParameterError(f"parameter ~weights: {error}") from error
     memory = SceneMemory(model, parameters.max_observations)
