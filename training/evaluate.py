@@ -1,40 +1,59 @@
-"""How well a network predicts views of houses it has never seen: `python -m training.evaluate WEIGHTS [key=value ...]`.
+"""How well a network predicts views of houses it has never seen: `python -m training.evaluate WEIGHTS [DATA]`.
+
+DATA is a folder of shards; without it, houses are made. What is written into OUTPUT (out/evaluation):
+
+    figures.json     all figures, what was asked, of which weights and data
+    table.txt        the same as text
+    *.png            RMSE by number of observations and by distance of the nearest one; spread against error
 
 Predictions are samples from the prior, each of one query from some observations of the same window of a trajectory.
 RMSE of an image is sqrt(mean over its pixels and channels of the squared error), on 0..255; every figure is the mean
 over all queries of the value of each image, with a 95 % confidence interval by bootstrap over trajectories (queries in
 one house are alike). The same queries are asked with each number of observations, the fewer being among the more.
+
+*Spread* is the standard deviation over some samples from the prior, of each pixel, on 0..255 (root of the mean over
+colours of the variance). *Seen* are the pixels that some observation saw, by true depth (training/visibility.py).
+
+Shapes: b scenes, q queries of each, n = b * q, s image size.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, WeightsError
-from training.baselines import BASELINES
-from training.configuration import UserError, argument, parse, run_command, section, setting
+from placenet_ros.model.placenet import PredictedViews
+from training.baselines import Prediction, Predictor, baseline_predictors, pose_distances
+from training.confidence import Figure, confidence, correlation, ratio
+from training.configuration import UserError, argument, as_dict, parse, run_command, section, setting
 from training.data.dataset import ShardSet
-from training.data.sampling import SamplingConfig, assemble, draw_scenes
+from training.data.sampling import Batch, SamplingConfig, assemble, draw_scenes
 from training.data.scenes import TrajectorySource
 from training.data.trajectories import device_for, render_houses
 from training.device import chosen_device
-from training.houses import UNSEEN_SEEDS_FROM, TrajectoryMaker, WalkConfig
-from training.image_quality import QUALITIES, image_quality
+from training.evaluation_plots import draw_plots
+from training.houses import CLASS_NAMES, UNSEEN_SEEDS_FROM, TrajectoryMaker, WalkConfig
+from training.image_quality import QUALITIES, depth_rmse, image_quality, object_accuracy, rmse_where
+from training.networks import Network, poses_of, read_network
+from training.visibility import seen_pixels
 
 EVALUATION_SEED = 1_000_003  # of the queries: the same for every network
-BOOTSTRAP_DRAWS = 1000
-CONFIDENCE_PERCENT = 95
-
-Predictor = Callable[[Observations, Tensor], Tensor]  # observations, query viewpoints (b q 7) -> images (b q 3 s s)
+NETWORK = "this network"
+UNTRAINED = "untrained network"
+RIVALS = (UNTRAINED, "mean image", "nearest image", "reprojection")  # asked once, with the first of the inputs
+Inputs = Literal["colour+depth+objects", "colour+depth", "colour+objects", "colour"]
+MODALITY_NAMES = {"colour": "rgb", "depth": "depth", "objects": "objects"}
+# Means over images; the spread's figures come from sums over pixels.
+IMAGE_MEASURES = (*QUALITIES, "rmse_seen", "rmse_unseen", "depth_rmse", "object_accuracy")
+SPREAD_EDGES = tuple(0.25 * 2 ** (step / 2) for step in range(18))  # 0.25 to 90, of 255: borders of the plot's bins
 
 
 @dataclass(frozen=True)
@@ -43,9 +62,12 @@ class EvaluationConfig:
 
     queries: int = setting(1024, "Queries, spread over the unseen houses.")
     observations: tuple[int, ...] = setting((3, 5), "Numbers of observations to predict from.")
+    inputs: tuple[Inputs, ...] = setting(
+        ("colour+depth+objects",),
+        "What is given of observations, such as colour+depth+objects,colour: one after another.",
+    )
     samples: int = setting(1, "Samples from the prior whose mean is the prediction.")
-    depth: bool = setting(True, "Give depth images; false: predict from colour alone.")
-    objects: bool = setting(True, "Give object images.")
+    spread_samples: int = setting(4, "Samples from the prior that the spread is taken over; 0: no spread.")
     scenes: int = setting(64, "Queries evaluated at once; less needs less memory.", may_change=True)
 
     def __post_init__(self) -> None:
@@ -54,6 +76,10 @@ class EvaluationConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not self.observations or min(self.observations) < 1:
             raise ValueError(f"observations must be numbers of at least 1, not {list(self.observations)}")
+        if not self.inputs or len(set(self.inputs)) < len(self.inputs):
+            raise ValueError(f"inputs must be at least one, each once, not {list(self.inputs)}")
+        if self.spread_samples < 0 or self.spread_samples == 1:
+            raise ValueError(f"spread_samples must be 0 or at least 2, not {self.spread_samples}")
 
 
 def check_window(evaluation: EvaluationConfig, sampling: SamplingConfig) -> None:
@@ -84,17 +110,65 @@ def opened_shards(folder: Path, model: PlaceNetConfig, frames: int, skip_damaged
     return shards
 
 
-def prior_prediction(model: PlaceNet, samples: int) -> Predictor:
-    """Predict by the mean of some samples from a model's prior, the same ones at every evaluation."""
-    device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
+# ---- Predictors ------------------------------------------------------------------------------------------------------
 
-    def predict(observations: Observations, query_viewpoints: Tensor) -> Tensor:
+
+def predicted_views(
+    model: Network,
+    scene: object,
+    query_viewpoints: Tensor,
+    generator: torch.Generator | None,
+    temperature: float = 1.0,
+) -> PredictedViews:
+    """What a network makes of the views (b, q, 7) of an encoded scene; the published one has colours alone."""
+    if isinstance(model, PlaceNet):
+        return model.predict_view(scene, query_viewpoints, generator, temperature)
+    return PredictedViews(model.predict(scene, query_viewpoints, generator), None, None)
+
+
+def prior_prediction(model: Network, samples: int, spread_samples: int = 0) -> Predictor:
+    """Predict by the mean of some samples from a model's prior, the same ones at every evaluation.
+
+    The spread is that of `spread_samples` samples, the former among them; 0: none.
+    """
+    generator = torch.Generator(_device_of(model)).manual_seed(EVALUATION_SEED)
+
+    def predict(observations: Observations, query_viewpoints: Tensor) -> Prediction:
         scene = model.encode(observations)
-        views = (model.predict(scene, query_viewpoints, generator) for _ in range(samples))
-        return sum(views) / samples
+        drawn = range(max(samples, spread_samples))
+        views = [predicted_views(model, scene, query_viewpoints, generator) for _ in drawn]
+        images = torch.stack([view.images for view in views])
+        first = views[:samples]
+        return Prediction(
+            images[:samples].mean(dim=0),
+            None if first[0].depth is None else torch.stack([view.depth for view in first]).mean(dim=0),
+            None if first[0].class_ids is None else torch.stack([view.class_ids for view in first]).mode(dim=0).values,
+            spread_of(images[:spread_samples]) if spread_samples else None,
+        )
 
     return predict
+
+
+def prior_mean_prediction(model: PlaceNet) -> Predictor:
+    """Predict without any noise: every latent is the mean of the prior."""
+
+    def predict(observations: Observations, query_viewpoints: Tensor) -> Prediction:
+        return Prediction(*predicted_views(model, model.encode(observations), query_viewpoints, None, temperature=0.0))
+
+    return predict
+
+
+def spread_of(samples: Tensor) -> Tensor:
+    """How far samples (k, b, q, 3, s, s) of views in [0, 1] differ: (b, q, 1, s, s), on 0..255."""
+    return 255 * samples.var(dim=0).mean(dim=2, keepdim=True).sqrt()
+
+
+def network_predictors(model: Network, config: EvaluationConfig) -> dict[str, Predictor]:
+    """A trained network's rows of the table: samples from its prior, and the prior's mean."""
+    rows = {NETWORK: prior_prediction(model, config.samples, config.spread_samples)}
+    if isinstance(model, PlaceNet):
+        rows["its prior's mean"] = prior_mean_prediction(model)
+    return rows
 
 
 def untrained(config: PlaceNetConfig, device: torch.device) -> PlaceNet:
@@ -104,88 +178,226 @@ def untrained(config: PlaceNetConfig, device: torch.device) -> PlaceNet:
         return PlaceNet(config).eval().to(device)
 
 
-def rivals(
-    model_config: PlaceNetConfig, config: EvaluationConfig, data: TrajectorySource, device: torch.device
-) -> dict[str, Predictor]:
-    """What a trained network is compared with on `data`, by name; reprojection only where there is depth."""
+def rivals(model_config: PlaceNetConfig, config: EvaluationConfig, device: torch.device) -> dict[str, Predictor]:
+    """What a trained network is compared with, by name."""
+    network = prior_prediction(untrained(model_config, device), config.samples)
+    return {UNTRAINED: network, **baseline_predictors(model_config)}
 
-    def baseline(name: str) -> Predictor:
-        return lambda observations, viewpoints: BASELINES[name](observations, viewpoints, model_config)
 
-    depth = config.depth and "depth" in data.modalities
-    names = [name for name in BASELINES if depth or name != "reprojection"]
-    networks = {"untrained network": prior_prediction(untrained(model_config, device), config.samples)}
-    return networks | {name: baseline(name) for name in names}
+def _device_of(model: Network) -> torch.device:
+    return next(model.parameters()).device
+
+
+# ---- Asking ----------------------------------------------------------------------------------------------------------
+
+
+class Answers(NamedTuple):
+    """What came of asking all predictors the same queries, with one number of observations."""
+
+    values: dict[str, dict[str, np.ndarray]]  # row, then measure (see `judged`): n ...
+    trajectories: np.ndarray  # n, int64: what each query is of
+    distances: np.ndarray  # n: of the nearest observation, see baselines.pose_distances
 
 
 @torch.no_grad()
+def ask(
+    predictors: dict[str, Predictor],
+    data: TrajectorySource,
+    sampling: SamplingConfig,
+    config: EvaluationConfig,
+    observations: int,
+    model: PlaceNetConfig,
+    device: torch.device,
+) -> Answers:
+    """Ask the predictors, with each of `config.inputs`; rows are named after the predictors, see `row_name`.
+
+    A predictor that cannot predict from what is given has no row, one of RIVALS none but with the first of the inputs.
+    """
+    values: dict[str, dict[str, list[np.ndarray]]] = {}
+    trajectories, distances = [], []
+    whole = _asked(sampling, config)
+    for step, first in enumerate(range(0, config.queries, config.scenes)):
+        draw = draw_scenes(whole, data.lengths, config.scenes, EVALUATION_SEED, step, observations)
+        draw = draw.rows(slice(0, config.queries - first))
+        batch = assemble(draw, data.fetch(draw), model.position_scale, device)
+        seen = pixels_seen(batch, model)
+        trajectories.append(draw.trajectories)
+        apart = pose_distances(batch.observations.viewpoints, batch.query_viewpoints, model).amin(dim=2)
+        distances.append(apart.flatten().cpu().numpy())
+        for inputs in config.inputs:
+            given = _given(batch.observations, inputs)
+            for name, predict in predictors.items():
+                once = name in RIVALS and inputs != config.inputs[0]
+                prediction = None if once else predict(given, batch.query_viewpoints)
+                if prediction is not None:
+                    row = values.setdefault(row_name(name, inputs, config), {})
+                    for measure, value in judged(prediction, batch, seen).items():
+                        row.setdefault(measure, []).append(value.double().cpu().numpy())
+    joined = {name: {measure: np.concatenate(parts) for measure, parts in row.items()} for name, row in values.items()}
+    return Answers(joined, np.concatenate(trajectories), np.concatenate(distances))
+
+
+def row_name(predictor: str, inputs: str, config: EvaluationConfig) -> str:
+    """A predictor's name; with what it was given where that is not the first of `config.inputs`."""
+    return predictor if inputs == config.inputs[0] else f"{predictor}, {inputs}"
+
+
+def pixels_seen(batch: Batch, model: PlaceNetConfig) -> Tensor | None:
+    """(b, q, 1, s, s) bool: what an observation saw of the queries, by true depth; None where the data has none."""
+    if batch.query_depth is None:
+        return None
+    return seen_pixels(
+        batch.query_depth, batch.query_viewpoints, batch.observation_depth, batch.observations.viewpoints, model
+    )
+
+
+def judged(prediction: Prediction, batch: Batch, seen: Tensor | None) -> dict[str, Tensor]:
+    """Measures of each view, (n, ...): IMAGE_MEASURES, and of the spread:
+
+    spread_sums (n, 4): sum of the spread over pixels that were seen, their number, the same of those that were not.
+    spread_moments (n, 6): as `confidence.correlation` takes them, of spread and error of each pixel.
+    spread_bins (n, bins, 4): for pixels with the spread between two of SPREAD_EDGES: how many, their squared errors,
+    how many of them were seen and were not.
+    """
+    images, truth = prediction.images.flatten(0, 1).float(), batch.query_images.flatten(0, 1)
+    values = image_quality(images, truth)
+    where = {}
+    if seen is not None:
+        known = batch.query_depth > 0
+        where = {"seen": (seen & known).flatten(0, 1), "unseen": (~seen & known).flatten(0, 1)}
+        values |= {f"rmse_{name}": rmse_where(images, truth, mask) for name, mask in where.items()}
+    if prediction.depth is not None and batch.query_depth is not None:
+        values["depth_rmse"] = depth_rmse(prediction.depth.flatten(0, 1), batch.query_depth.flatten(0, 1))
+    if prediction.class_ids is not None and batch.query_objects is not None:
+        values["object_accuracy"] = object_accuracy(
+            prediction.class_ids.flatten(0, 1), batch.query_objects.flatten(0, 1)
+        )
+    if prediction.spread is not None:
+        values |= spread_measures(prediction.spread.flatten(0, 1), images, truth, where)
+    return values
+
+
+def spread_measures(spread: Tensor, images: Tensor, truth: Tensor, where: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The measures of `judged` that are of the spread (n, 1, s, s); where: masks like it, seen and unseen, or none."""
+    error = 255 * (images - truth).square().mean(dim=1, keepdim=True).sqrt()
+    x, y = spread.flatten(1).double(), error.flatten(1).double()
+    one = torch.ones_like(x)
+    masks = [mask.flatten(1).double() for mask in where.values()]
+    measures = {"spread_moments": torch.stack([v.sum(1) for v in (one, x, y, x * x, y * y, x * y)], dim=1)}
+    bins = torch.bucketize(x, torch.tensor(SPREAD_EDGES, device=x.device, dtype=x.dtype))
+    counted = torch.stack([one, y * y, *masks], dim=2)
+    empty = counted.new_zeros(len(x), len(SPREAD_EDGES) + 1, counted.shape[2])
+    measures["spread_bins"] = empty.scatter_add(1, bins[..., None].expand_as(counted), counted)
+    if masks:
+        measures["spread_sums"] = torch.stack([s.sum(1) for m in masks for s in (x * m, m)], dim=1)
+    return measures
+
+
+def figures_of(values: dict[str, np.ndarray], trajectories: np.ndarray) -> dict[str, Figure]:
+    """Figures of a row's measures (n, ...); what no query has is left out."""
+    figures = {name: confidence(values[name], trajectories) for name in IMAGE_MEASURES if name in values}
+    if "spread_sums" in values:
+        seen, seen_count, unseen, unseen_count = values["spread_sums"].T
+        sums = {"spread_seen": (seen, seen_count), "spread_unseen": (unseen, unseen_count)}
+        with np.errstate(invalid="ignore"):
+            figures |= {name: confidence(s / count, trajectories, count) for name, (s, count) in sums.items()}
+        figures["spread_ratio"] = ratio(unseen, unseen_count, seen, seen_count, trajectories)
+    if "spread_moments" in values:
+        figures["spread_error_correlation"] = correlation(values["spread_moments"], trajectories)
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
 def evaluate(
     predictors: dict[str, Predictor],
     data: TrajectorySource,
     sampling: SamplingConfig,
     config: EvaluationConfig,
-    position_scale: float,
+    model: PlaceNetConfig,
     device: torch.device,
 ) -> dict:
-    """Figures of each predictor: {"3": {"model": {"rmse": {"mean": ..., "low": ..., "high": ...}, ...}, ...}, ...}."""
-    sampling = replace(
-        sampling,
-        fewest_observations=min(config.observations),
-        most_observations=max(config.observations),
-        queries=1,
-        drop_depth=0.0 if config.depth else 1.0,
-        drop_objects=0.0 if config.objects else 1.0,
+    """Figures of each row: {"3": {"model": {"rmse": {"mean": ..., "low": ..., "high": ...}, ...}, ...}, ...}."""
+    answers = {n: ask(predictors, data, sampling, config, n, model, device) for n in config.observations}
+    return all_figures(answers)
+
+
+def all_figures(answers: dict[int, Answers]) -> dict:
+    """Figures by number of observations and row, as `evaluate` gives them."""
+    return {
+        str(count): {row: figures_of(values, answer.trajectories) for row, values in answer.values.items()}
+        for count, answer in answers.items()
+    }
+
+
+def _asked(sampling: SamplingConfig, config: EvaluationConfig) -> SamplingConfig:
+    """How the queries are drawn: all that the data has; what is not given is taken away later."""
+    fewest, most = min(config.observations), max(config.observations)
+    return replace(
+        sampling, fewest_observations=fewest, most_observations=most, queries=1, drop_depth=0.0, drop_objects=0.0
     )
-    figures = {}
-    for count in config.observations:
-        values = {name: {quality: [] for quality in QUALITIES} for name in predictors}
-        trajectories = []
-        for step, first in enumerate(range(0, config.queries, config.scenes)):
-            draw = draw_scenes(sampling, data.lengths, config.scenes, EVALUATION_SEED, step, observations=count)
-            draw = draw.rows(slice(0, config.queries - first))
-            batch = assemble(draw, data.fetch(draw), position_scale, device)
-            trajectories.append(draw.trajectories)
-            for name, predict in predictors.items():
-                images = predict(batch.observations, batch.query_viewpoints)
-                quality = image_quality(images.flatten(0, 1).float(), batch.query_images.flatten(0, 1))
-                for measure in QUALITIES:
-                    values[name][measure].append(quality[measure].cpu())
-        groups = np.concatenate(trajectories)
-        figures[str(count)] = {
-            name: {measure: confidence(torch.cat(values[name][measure]).numpy(), groups) for measure in QUALITIES}
-            for name in predictors
-        }
-    return figures
 
 
-def confidence(values: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Mean of values (n) and its confidence interval by bootstrap over the groups (n, integers) they belong to."""
-    _, group = np.unique(groups, return_inverse=True)
-    sums, counts = np.bincount(group, values), np.bincount(group)
-    drawn = np.random.default_rng(0).integers(0, len(sums), (BOOTSTRAP_DRAWS, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    tail = (100 - CONFIDENCE_PERCENT) / 2
-    low, high = np.percentile(means, [tail, 100 - tail])
-    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+def _given(observations: Observations, inputs: str) -> Observations:
+    """Observations without what is not among the inputs."""
+    names = inputs.split("+")
+    return replace(
+        observations,
+        depth=observations.depth if "depth" in names else None,
+        objects=observations.objects if "objects" in names else None,
+    )
+
+
+# ---- Telling ---------------------------------------------------------------------------------------------------------
+
+
+TABLE_COLUMNS = {  # measure: title, decimals
+    "mae": ("MAE", 2),
+    "psnr": ("PSNR", 2),
+    "ssim": ("SSIM", 3),
+    "rmse_seen": ("seen", 2),
+    "rmse_unseen": ("unseen", 2),
+    "depth_rmse": ("depth m", 3),
+    "object_accuracy": ("objects", 3),
+}
 
 
 def table(figures: dict) -> str:
     """The figures of `evaluate` as text, one block for each number of observations."""
     lines = []
+    width = 2 + max(len(name) for rows in figures.values() for name in rows)
     for count, rows in figures.items():
-        title = f"{count} observations"
-        lines.append(f"{title:<20}{'RMSE (95 %)':>22}{'MAE':>8}{'PSNR':>8}{'SSIM':>8}")
-        for name, row in rows.items():
-            rmse = row["rmse"]
-            interval = f"{rmse['mean']:.2f} ({rmse['low']:.2f}..{rmse['high']:.2f})"
-            mae, psnr, ssim = (row[measure]["mean"] for measure in ("mae", "psnr", "ssim"))
-            lines.append(f"  {name:<18}{interval:>22}{mae:>8.2f}{psnr:>8.2f}{ssim:>8.3f}")
+        columns = [name for name in TABLE_COLUMNS if any(name in row for row in rows.values())]
+        titles = "".join(f"{TABLE_COLUMNS[name][0]:>9}" for name in columns)
+        lines.append(f"{count + ' observations':<{width}}{'RMSE (95 %)':>22}{titles}")
+        lines += [f"  {name:<{width - 2}}{_with_interval(row['rmse']):>22}{_cells(row, columns)}"
+                  for name, row in rows.items()]  # fmt: skip
+        lines += [f"  {line}" for name, row in rows.items() if (line := _spread_line(name, row))]
     return "\n".join(lines)
+
+
+def _with_interval(figure: Figure) -> str:
+    return f"{figure['mean']:.2f} ({figure['low']:.2f}..{figure['high']:.2f})"
+
+
+def _cells(row: dict[str, Figure], columns: list[str]) -> str:
+    return "".join(f"{row[name]['mean']:>9.{TABLE_COLUMNS[name][1]}f}" if name in row else " " * 9 for name in columns)
+
+
+def _spread_line(name: str, row: dict[str, Figure]) -> str:
+    """What there is to say of a row's spread."""
+    parts = []
+    if "spread_ratio" in row:
+        parts.append(
+            f"{row['spread_seen']['mean']:.2f} where seen, {row['spread_unseen']['mean']:.2f} where not "
+            f"({row['spread_ratio']['mean']:.2f} times)"
+        )
+    if "spread_error_correlation" in row:
+        parts.append(f"correlation with the error {row['spread_error_correlation']['mean']:.2f}")
+    return f"spread of {name}: {', '.join(parts)}" if parts else ""
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Compare a network's predictions of houses with what needs no learning. Prints a table and writes JSON."""
+    """Compare a network's predictions of houses with what needs no learning: WEIGHTS [DATA] [key=value ...]."""
 
     weights: str = argument("Folder (or .safetensors file) of the network's weights.")
     data: str | None = setting(None, "Folder of shards to ask about; null: houses made at the start.")
@@ -195,40 +407,85 @@ class EvaluateConfig:
     evaluation: EvaluationConfig = section(EvaluationConfig)
     sampling: SamplingConfig = section(SamplingConfig)
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to compute; auto: the GPU if there is one.")
-    output: str = setting("out/evaluation.json", "File for the figures.")
+    output: str = setting("out/evaluation", "Folder for the figures, the table and the plots.")
 
     def __post_init__(self) -> None:
         check_window(self.evaluation, self.sampling)
-        if self.walk.frames < self.sampling.window:
-            raise ValueError(
-                f"walk.frames ({self.walk.frames}) must be at least sampling.window ({self.sampling.window})"
+        check_walks(self.walk, self.sampling, self.houses, self.first_seed)
+
+
+def check_walks(walk: WalkConfig, sampling: SamplingConfig, houses: int, first_seed: int) -> None:
+    """Raises ValueError where the walks are too short for the window, or there are no houses."""
+    if walk.frames < sampling.window:
+        raise ValueError(f"walk.frames ({walk.frames}) must be at least sampling.window ({sampling.window})")
+    if houses < 1 or first_seed < 0:
+        raise ValueError(f"houses ({houses}) must be at least 1, first_seed ({first_seed}) at least 0")
+
+
+def data_named(argv: list[str]) -> list[str]:
+    """Words of a command line WEIGHTS [DATA] [key=value ...], with DATA as data=DATA."""
+    if len(argv) > 1 and "=" not in argv[1] and not argv[1].startswith("-"):
+        return [argv[0], f"data={argv[1]}", *argv[2:]]
+    return argv
+
+
+def network_at(weights: str, device: torch.device) -> Network:
+    """The network of a weights folder, on a device. Raises UserError where there is none, or it is damaged."""
+    try:
+        return read_network(weights).to(device)
+    except WeightsError as error:
+        raise UserError(str(error)) from error
+
+
+def check_inputs(inputs: tuple[str, ...], modalities: tuple[str, ...], where: str) -> None:
+    """Raises UserError where data has not what makes two of the inputs differ."""
+    found: dict[frozenset[str], str] = {}
+    for one in inputs:
+        there = frozenset(name for name in one.split("+") if MODALITY_NAMES[name] in modalities)
+        if there in found:
+            raise UserError(
+                f"{where}: has {', '.join(modalities)} alone, so that evaluation.inputs {found[there]} and {one} are "
+                "the same: leave one out"
             )
-        if self.houses < 1 or self.first_seed < 0:
-            raise ValueError(f"houses ({self.houses}) must be at least 1, first_seed ({self.first_seed}) at least 0")
+        found[there] = one
 
 
 def main(argv: list[str]) -> None:
-    config = parse(EvaluateConfig, argv, program="training.evaluate")
+    config = parse(EvaluateConfig, data_named(argv), program="training.evaluate")
     device = chosen_device(config.device)
-    try:
-        model = PlaceNet.from_pretrained(config.weights).to(device)
-    except WeightsError as error:
-        raise UserError(str(error)) from error
+    model = network_at(config.weights, device)
     if config.data is not None:
         data = opened_shards(Path(config.data), model.config, fewest_frames(config.evaluation, config.sampling))
+        check_inputs(config.evaluation.inputs, data.modalities, config.data)
+        if "depth" not in data.modalities:
+            print(f"{config.data}: has no depth: no reprojection, no figures of what was seen or not", file=sys.stderr)
     else:
         maker = TrajectoryMaker(config.walk, 1, model.config.image_size, model.config.field_of_view_degrees)
         place = device_for(config.houses, config.walk.frames, maker.image_size, "auto", device)
         data = render_houses(config.first_seed, config.houses, maker, place)
-    predictors = {"this network": prior_prediction(model, config.evaluation.samples)}
-    predictors |= rivals(model.config, config.evaluation, data, device)
-    scale = model.config.position_scale
-    figures = evaluate(predictors, data, config.sampling, config.evaluation, scale, device)
-    print(table(figures))
-    output = Path(config.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"figures in {output}")
+    classes = model.about.get("object_classes", CLASS_NAMES)
+    of_data = data.description.class_names if isinstance(data, ShardSet) else CLASS_NAMES
+    if "objects" in data.modalities and list(classes) != list(of_data):
+        print(f"warning: {config.data}: its object classes are not those of {config.weights}", file=sys.stderr)
+    predictors = network_predictors(model, config.evaluation) | rivals(model.config, config.evaluation, device)
+    sampling = replace(config.sampling, poses=poses_of(model))
+    answers = {}
+    for count in config.evaluation.observations:
+        answers[count] = ask(predictors, data, sampling, config.evaluation, count, model.config, device)
+        print(table(all_figures({count: answers[count]})), flush=True)
+    written(Path(config.output), config, model, answers)
+
+
+def written(output: Path, config: EvaluateConfig, model: Network, answers: dict[int, Answers]) -> None:
+    """Write figures, table and plots. Raises OSError."""
+    figures = all_figures(answers)
+    output.mkdir(parents=True, exist_ok=True)
+    asked = as_dict(config)
+    record = {"model_id": model.about["model_id"], "asked": asked, "figures": figures}
+    (output / "figures.json").write_text(json.dumps(record, indent=2) + "\n")
+    (output / "table.txt").write_text(table(figures) + "\n")
+    plots = draw_plots(answers, figures, config.evaluation.inputs, SPREAD_EDGES, output)
+    print(f"figures in {output}: figures.json, table.txt, {', '.join(plots)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""How far a predicted image is from the true one: RMSE, MAE, PSNR and SSIM, one value for each image.
+"""How far a predicted view is from the true one, one value for each image: RMSE, MAE, PSNR and SSIM of its colours,
+RMSE of its depth, share of its pixels whose object class is right.
 
-Images are (n, 3, s, s) in [0, 1]; RMSE and MAE are given on 0..255, as in the literature on GQN.
+Images are (n, 3, s, s) in [0, 1]; RMSE and MAE are given on 0..255, as in the literature on GQN. What nothing is known
+of (masked pixels, depth 0, class 0) does not count; an image of which nothing counts has NaN.
 """
 
 from __future__ import annotations
@@ -25,6 +27,26 @@ def image_quality(images: Tensor, truth: Tensor) -> dict[str, Tensor]:
         "psnr": -10 * squared.clamp(min=LEAST_SQUARED_ERROR).log10(),
         "ssim": structural_similarity(images, truth),
     }
+
+
+def rmse_where(images: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """RMSE (0..255) of each image (n) over its pixels and channels where mask (n, 1, s, s) is true."""
+    return 255 * _mean_where((images - truth).square().mean(dim=1, keepdim=True), mask).sqrt()
+
+
+def depth_rmse(depth: Tensor, truth: Tensor) -> Tensor:
+    """RMSE (metres) of each depth image (n, 1, s, s) where the true one is not 0."""
+    return _mean_where((depth - truth).square(), truth > 0).sqrt()
+
+
+def object_accuracy(class_ids: Tensor, truth: Tensor) -> Tensor:
+    """Share of each image's pixels (n, s, s) that have the right class, of those whose true class is not 0."""
+    return _mean_where((class_ids == truth).float(), truth > 0)
+
+
+def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of each image (n, ...) where mask is true; NaN where it nowhere is."""
+    return torch.where(mask, values, torch.zeros_like(values)).flatten(1).sum(dim=1) / mask.flatten(1).sum(dim=1)
 
 
 def structural_similarity(images: Tensor, truth: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from training.data.sampling import SamplingConfig, assemble, draw_scenes
 from training.data.scenes import TrajectorySource
 from training.schedule import ScheduleConfig
 
+MODEL = "model"  # the row of the network in training among the figures of an evaluation
 PICTURED_SCENES = 6  # rows of the image grid on TensorBoard
 
 
@@ -74,11 +75,12 @@ def status_line(schedule: ScheduleConfig, samples_seen: int, done: float, figure
 
 
 def flat_figures(figures: dict, prefix: str) -> dict[str, float]:
-    """Means of the model's figures by names such as unseen/rmse_of_5_observations."""
+    """Means of all figures by names such as unseen/rmse_of_5_observations; of further rows, with the row's name."""
     return {
-        f"{prefix}/{measure}_of_{count}_observations": value["mean"]
+        f"{prefix}/{measure}_of_{count}_observations{'' if row == MODEL else f' ({row})'}": value["mean"]
         for count, rows in figures.items()
-        for measure, value in rows["model"].items()
+        for row, values in rows.items()
+        for measure, value in values.items()
     }
 
 

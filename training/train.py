@@ -62,6 +62,7 @@ from training.evaluate import (
     check_window,
     evaluate,
     fewest_frames,
+    network_predictors,
     opened_shards,
     prior_prediction,
     rivals,
@@ -251,7 +252,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
             asked = replace(config.evaluation, queries=config.evaluate_queries, samples=1)
             for name, trajectories in (("seen", data), ("unseen", unseen)):
                 predictors = {"model": prior_prediction(average, 1)}
-                figures = evaluate(predictors, trajectories, config.sampling, asked, scale, device)
+                figures = evaluate(predictors, trajectories, config.sampling, asked, config.model, device)
                 log.write(samples_seen, flat_figures(figures, name))
                 rmses = (f"{figures[count]['model']['rmse']['mean']:.2f} with {count}" for count in figures)
                 say(f"  RMSE of predictions, {name} houses: {', '.join(rmses)} observations")
@@ -266,9 +267,8 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
     about = provenance(config, stored, command, samples_seen, seconds_before + time.monotonic() - start, device)
     write_weights(average, run, about, config.half_precision)
     result = read_network(run / "weights").to(device)
-    predictors = {"this network": prior_prediction(result, config.evaluation.samples)}
-    predictors |= rivals(config.model, config.evaluation, unseen, device)
-    figures = evaluate(predictors, unseen, config.sampling, config.evaluation, scale, device)
+    predictors = network_predictors(result, config.evaluation) | rivals(config.model, config.evaluation, device)
+    figures = evaluate(predictors, unseen, config.sampling, config.evaluation, config.model, device)
     about["evaluation"] = {**as_dict(config.evaluation), "data": about["data"]["unseen"], "figures": figures}
     write_weights(average, run, about, config.half_precision)
     write_whole(run / "evaluation.json", json.dumps(figures, indent=2) + "\n")

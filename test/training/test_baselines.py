@@ -8,11 +8,23 @@ import torch
 from round_room import round_room
 
 from placenet_ros.model import Observations, PlaceNetConfig
+from placenet_ros.model.modalities import class_colours, objects_picture
 from placenet_ros.model.viewpoints import relative_viewpoints
-from training.baselines import mean_image, nearest_image, reprojected_image
+from training.baselines import (
+    Prediction,
+    class_ids_of,
+    commonest_class,
+    mean_depth,
+    mean_image,
+    nearest_image,
+    reprojected_classes,
+    reprojected_depth,
+    reprojected_image,
+)
+from training.confidence import confidence
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
 from training.data.trajectories import TrajectorySet
-from training.evaluate import EvaluationConfig, confidence, evaluate
+from training.evaluate import EvaluationConfig, evaluate
 from training.image_quality import image_quality
 
 CPU = torch.device("cpu")
@@ -70,6 +82,35 @@ def test_holes_of_the_reprojection_have_the_observations_mean_colour():
     assert torch.allclose(image, torch.tensor(0.05))
 
 
+def test_reprojected_depth_and_classes_are_those_of_a_room_whose_geometry_is_exact():
+    data = TrajectorySet.of([round_room(seed, frames=120, image_size=32) for seed in range(3)])
+    draw = draw_scenes(SamplingConfig(window=40, queries=2), data.lengths, 16, 0, 0, observations=8)
+    config = PlaceNetConfig(image_size=32)
+    batch = assemble(draw, data.fetch(draw), config.position_scale, CPU)
+    asked = (batch.observations, batch.query_viewpoints, config)
+    off, off_by_mean = ((predict(*asked) - batch.query_depth).abs() for predict in (reprojected_depth, mean_depth))
+    assert off.median() < 0.01 < 0.05 < off_by_mean.median()
+    right, right_by_commonest = ((p(*asked) == batch.query_objects) for p in (reprojected_classes, commonest_class))
+    assert right.float().mean() > 0.9 > 0.8 > right_by_commonest.float().mean()
+
+
+def test_what_has_no_depth_has_no_share_in_the_mean_depth_and_no_class_is_never_the_commonest():
+    depth, ids = torch.zeros(1, 1, 1, 16, 16), torch.zeros(1, 1, 16, 16, dtype=torch.uint8)
+    depth[..., :2], ids[..., :2] = 3.0, 7
+    views = viewpoints([[0.0, 0, 0, 0, 0]] * 2)
+    observations = Observations(
+        torch.zeros(1, 1, 3, 16, 16), views[:, :1], depth, objects_picture(ids, class_colours())
+    )
+    assert mean_depth(observations, views, CONFIG).unique().tolist() == [3.0]
+    assert commonest_class(observations, views, CONFIG).unique().tolist() == [7]
+
+
+def test_class_ids_come_back_from_their_colours():
+    ids = torch.arange(256).view(1, 16, 16)
+    assert torch.equal(class_ids_of(objects_picture(ids.byte(), class_colours())), ids)
+    assert class_ids_of(torch.full((1, 3, 16, 16), 0.123)).unique().tolist() == [0]
+
+
 def test_image_errors_are_those_of_a_known_offset():
     truth = torch.rand(2, 3, 16, 16) * 0.8
     quality = image_quality(truth + torch.tensor([0.1, 0.2]).view(2, 1, 1, 1), truth)
@@ -111,13 +152,13 @@ def test_an_evaluation_asks_all_predictors_the_same_queries():
     def recording(name):
         def predict(observations, query_viewpoints):
             asked[name].append(query_viewpoints)
-            return mean_image(observations, query_viewpoints, CONFIG)
+            return Prediction(mean_image(observations, query_viewpoints, CONFIG))
 
         return predict
 
     config = EvaluationConfig(queries=20, observations=(3, 5), scenes=8)
     predictors = {name: recording(name) for name in asked}
-    figures = evaluate(predictors, data, SamplingConfig(), config, CONFIG.position_scale, CPU)
+    figures = evaluate(predictors, data, SamplingConfig(), config, CONFIG, CPU)
     assert [len(views) for views in asked["one"]] == 2 * [8, 8, 4]
     assert all(torch.equal(a, b) for a, b in zip(*asked.values(), strict=True))
     assert figures["3"]["one"] == figures["3"]["two"] != figures["5"]["one"]
