@@ -5,7 +5,8 @@
         samples-000001400000.pt
 
 A checkpoint is a zip file (`torch.save`) of tensors and plain values, read with `weights_only=True`. What goes into it
-is the training loop's choice; weights for use are in RUN/weights, not here.
+is the training loop's choice; weights for use are in RUN/weights and RUN/best, not here. Of all that were written the
+newest are kept and, where a run asks for it, the first of each so many samples.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def save_checkpoint(folder: Path, samples_seen: int, state: dict[str, Any], keep: int) -> Path:
-    """Write a checkpoint, then delete all but the newest `keep`.
+def save_checkpoint(
+    folder: Path, samples_seen: int, state: dict[str, Any], keep: int, keep_every: int | None = None
+) -> Path:
+    """Write a checkpoint, then delete all but the newest `keep` and the first of each `keep_every` samples.
 
     A full disk or a crash leaves the older ones intact. Raises OSError.
     """
@@ -60,9 +63,20 @@ def save_checkpoint(folder: Path, samples_seen: int, state: dict[str, Any], keep
         raise OSError(reason.errno, reason.strerror, str(path)) from error
     os.replace(temporary, path)
     _sync_folder(folder)
-    for old in _oldest_first(folder)[:-keep]:
+    for old in _not_kept(_oldest_first(folder), keep, keep_every):
         old.unlink()
     return path
+
+
+def _not_kept(paths: list[Path], keep: int, keep_every: int | None) -> list[Path]:
+    """Which of these, oldest first, are to be deleted."""
+    leaving, before = [], 0
+    for path in paths[:-keep]:
+        multiple = 0 if keep_every is None else _samples_of(path) // keep_every
+        if multiple == before:
+            leaving.append(path)
+        before = multiple
+    return leaving
 
 
 def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -72,14 +86,15 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """
     for path in reversed(_oldest_first(folder)):
         try:
-            return _read(path)
+            return read_checkpoint(path)
         except (zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             print(f"warning: {path} cannot be read and is passed over: {reason}", file=sys.stderr)
     return None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint, its tensors on the CPU. Raises what zipfile and torch.load do for a damaged one."""
     with zipfile.ZipFile(path) as archive:
         broken = archive.testzip()  # torch.load itself compares no checksums
     if broken is not None:
@@ -89,6 +104,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _oldest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("samples-*.pt"))
+
+
+def _samples_of(path: Path) -> int:
+    return int(path.stem.removeprefix("samples-"))
 
 
 def _sync_folder(folder: Path) -> None:

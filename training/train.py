@@ -1,6 +1,8 @@
 """Train PlaceNet on generated houses: `python -m training.train [CONFIG] [key=value ...]`.
 
-One process, on a GPU or the CPU. To resume, run the same command again. A run's folder holds:
+This is one process of the training, on a GPU or the CPU; `training/run.sh` starts one for each GPU. They share a step's
+scenes, average their gradients, and have equal weights throughout; rank 0 alone prints, writes and evaluates. To
+resume, run the same command again, with as many processes as you like. A run's folder holds:
 
     RUN/configuration.yaml    what was asked for, in full
     RUN/checkpoints/          see training/checkpoints.py
@@ -8,9 +10,13 @@ One process, on a GPU or the CPU. To resume, run the same command again. A run's
     RUN/metrics.jsonl         the same figures, one line of JSON each time
     RUN/evaluation.json       figures of the result, with what needs no learning beside it
     RUN/weights/              the result: model.safetensors and model.json, for from_pretrained
+    RUN/best/                 likewise, the best by RMSE in an evaluation on the way; the result is better, as a rule:
+                              its learning rate has fallen furthest, and it is judged by more queries
 
 Everything random is a function of (seed, samples seen), so a resumed run does what an uninterrupted one would have
-done, bit for bit on the CPU. (Not with `schedule.minutes`: the clock is not repeatable.)
+done, bit for bit on the CPU, and the number of processes changes no more than rounding. (Not with `schedule.minutes`:
+the clock is not repeatable.) SIGTERM and Ctrl-C end it after the step that they come in, with a checkpoint and the
+status 143 or 130; what ends it otherwise loses what came after the last checkpoint, and nothing else.
 
 Shapes: b scenes, q queries of each, l layers.
 """
@@ -19,20 +25,25 @@ from __future__ import annotations
 
 import copy
 import json
-import os
+import math
 import platform
 import shlex
+import signal
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from placenet_ros.model import PlaceNetConfig, WeightsError, evidence_lower_bound
-from training.checkpoints import newest_checkpoint, save_checkpoint, write_whole
+from placenet_ros.model import PlaceNetConfig, WeightsError
+from training.checkpoints import checkpoint_path, newest_checkpoint, read_checkpoint, save_checkpoint, write_whole
 from training.configuration import (
     REPOSITORY,
     UserError,
@@ -47,16 +58,16 @@ from training.configuration import (
     setting,
 )
 from training.data.dataset import ShardSet
-from training.data.sampling import SamplingConfig, assemble, check_poses
-from training.data.scenes import StepScenes, scene_stream
+from training.data.sampling import Batch, SamplingConfig, assemble, check_poses
+from training.data.scenes import StepScenes, TrajectorySource, scene_stream
 from training.data.trajectories import (
     BYTES_PER_PIXEL,
     HouseMaker,
     HousesConfig,
+    TrajectorySet,
     device_for,
     render_houses,
 )
-from training.device import chosen_device
 from training.evaluate import (
     EvaluationConfig,
     check_window,
@@ -69,12 +80,17 @@ from training.evaluate import (
     table,
 )
 from training.houses import CLASS_NAMES, UNSEEN_SEEDS_FROM, TrajectoryMaker
+from training.memory import scenes_that_fit
+from training.nested import mapped
 from training.networks import Arithmetic, Network, build_network, check_arithmetic, read_network
+from training.processes import Processes, StopSignals, begin_processes, is_lost_process
 from training.run_log import RunLog, flat_figures, image_grid, status_line
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
+from training.step import ExecutionConfig, Now, ObjectiveFunction, TrainingStep, latent_noise, placenet_objective
 
+CONFIGURATION = "configuration.yaml"
 MOST_WORKERS = 128
-METRICS = ("loss", "elbo", "bits_per_dimension", "kl", "gradient_norm")  # then the KL of each layer
+UNUSABLE_IN_A_ROW = 3  # steps whose gradient is not finite, and training is given up
 
 
 @dataclass(frozen=True)
@@ -83,17 +99,18 @@ class DataConfig:
 
     train: str | None = setting(None, "Folder of shards to train on; null: houses made at the start, see houses.*.")
     unseen: str | None = setting(None, "Folder of shards to evaluate on; null: houses made at the start.")
-    workers: int = setting(-1, "Processes that read shards; -1: one for each core, at most 16.", may_change=True)
+    workers: int = setting(
+        -1, "Processes that read shards, for each that trains; -1: one for each core, at most 16.", may_change=True
+    )
     skip_damaged: bool = setting(False, "Go on without trajectories that cannot be read.", may_change=True)
 
     def __post_init__(self) -> None:
         if not -1 <= self.workers <= MOST_WORKERS:
             raise ValueError(f"workers must be -1 to {MOST_WORKERS}, not {self.workers}")
 
-    @property
-    def processes(self) -> int:
-        """How many processes read shards."""
-        return min(16, len(os.sched_getaffinity(0))) if self.workers < 0 else self.workers
+    def workers_of(self, processes: Processes) -> int:
+        """How many processes read shards for this one of those that train."""
+        return min(16, processes.cores) if self.workers < 0 else self.workers
 
 
 @dataclass(frozen=True)
@@ -106,8 +123,8 @@ class TrainConfig:
         "auto", "Where to compute; auto: the GPU if there is one.", may_change=True
     )
     precision: Literal["auto", "bf16", "fp32"] = setting("auto", "Networks' arithmetic; auto: bf16 on a GPU.")
-    compile: bool = setting(False, "Compile the cores and the image head (torch.compile).", may_change=True)
-    scenes: int = setting(12, "Scenes of a step; each gives sampling.queries samples.")
+    execution: ExecutionConfig = section(ExecutionConfig)
+    scenes: int = setting(12, "Scenes of a step, of all processes together; each gives sampling.queries samples.")
     clip_gradient: float = setting(1e4, "Greatest norm of the gradient (nats); beyond, it is scaled down.")
     arithmetic: Arithmetic = setting("placenet", "Whose network: ours, or the authors' as a baseline.")
     model: PlaceNetConfig = section(PlaceNetConfig)
@@ -121,6 +138,9 @@ class TrainConfig:
     evaluate_queries: int = setting(256, "Queries of an evaluation on the way.", may_change=True)
     checkpoint_every: int = setting(200_000, "Samples between two checkpoints.", may_change=True)
     keep_checkpoints: int = setting(3, "Newest checkpoints that are kept.", may_change=True)
+    keep_every: int | None = setting(
+        None, "Samples between two checkpoints that are kept for good; null: none are.", may_change=True
+    )
     half_precision: bool = setting(True, "Store the resulting weights as float16.", may_change=True)
     dry_run: bool = setting(False, "Print the whole configuration and sizes, and stop.", may_change=True)
 
@@ -129,6 +149,10 @@ class TrainConfig:
                      "keep_checkpoints", "clip_gradient"):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be over 0, not {getattr(self, name)}")
+        if self.keep_every is not None and self.keep_every < self.checkpoint_every:
+            raise ValueError(
+                f"keep_every ({self.keep_every}) must be at least checkpoint_every ({self.checkpoint_every})"
+            )
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, not {self.seed}")
         if self.houses.walk.frames < self.sampling.window:
@@ -150,14 +174,153 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
     """Train, evaluate and write the weights; `command` is noted in them.
 
     make_houses: `render_houses`, or what stands for it where several runs share their houses.
+    Raises UserError, and SystemExit with 128 + the number of the signal that stopped it, a checkpoint being saved.
     """
-    make_houses = make_houses or render_houses
-    # ---- The device, memory and the run's folder, before any work.
-    device = chosen_device(config.device)
+    # ---- What can be known to fail, before any work; then the processes, memory and the run's folder.
+    stored = opened_data(config)
+    processes = begin_processes(config.device)
+    device, first = processes.device, processes.first
+    rows = processes.share(config.scenes)
     houses, size = config.houses, config.model.image_size
     maker = TrajectoryMaker(houses.walk, 1, size, config.model.field_of_view_degrees)
-    made = houses.train * (config.data.train is None) + houses.unseen * (config.data.unseen is None)
-    place = device_for(made, houses.walk.frames, size, houses.on_device, device)
+    made = houses.train * ("train" not in stored) + houses.unseen * ("unseen" not in stored)
+    place = device_for(made, houses.walk.frames, size, houses.on_device, device, processes.count_here)
+    run = Path(config.run)
+    state, is_done = found_state(config, run, processes)
+    if is_done:
+        if first:
+            print(f"finished after {state['samples_seen']:,} samples, nothing to do: {results(run)}")
+        return processes.end()
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+
+    # ---- Model, its average, the step with its optimiser; resumed where there is a checkpoint.
+    torch.manual_seed(config.seed)
+    model = build_network(config.arithmetic, config.model).to(device, memory_format=torch.channels_last).train()
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    objective = partial(placenet_objective, kl_weight=config.schedule.kl_weight)
+    step = TrainingStep(
+        model, objective, config.execution, device, bf16, config.clip_gradient, average, processes.count
+    )
+    loss_of = partial(loss_apart, model, objective, bf16)
+    samples_seen, seconds_before = 0, 0.0
+    if state is not None:
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        step.load_optimiser(state["optimiser"])
+        samples_seen, seconds_before = state["samples_seen"], state["seconds"]
+        say(processes, f"resumed after {samples_seen:,} samples")
+
+    # ---- Trajectories; those to train on only where training is left to do, those to evaluate on for one process.
+    done = begun = progress(config.schedule, samples_seen, seconds_before)
+    samples = config.samples_per_step
+    data = unseen = None
+    if done < 1:
+        data = stored.get("train") or houses_to_train_on(houses.train, maker, place, processes, make_houses)
+        scenes = StepScenes(data, config.sampling, config.scenes, config.seed, rows)
+        stream = scene_stream(scenes, samples_seen // samples, config.data.workers_of(processes))
+    if first:
+        unseen = stored.get("unseen") or (make_houses or render_houses)(UNSEEN_SEEDS_FROM, houses.unseen, maker, place)
+    processes.wait()
+
+    # ---- The loop. A signal ends it after the step that it came in, in all processes, with a checkpoint.
+    log = RunLog(run, samples_seen) if first else None
+    best, stopping = best_rmse(run, samples_seen) if first else 0.0, 0
+    start, logged, waited = time.monotonic(), (samples_seen, time.monotonic()), 0.0
+    with StopSignals() as signals:
+        while done < 1 and not stopping:
+            # One step: everything in it is queued on the device without waiting for it.
+            number, asked_at = samples_seen // samples, time.monotonic()
+            draw, frames = next(stream)
+            waited += time.monotonic() - asked_at
+            batch = assemble(draw, frames, config.model.position_scale, device)
+            noise = latent_noise(config.model, samples, config.seed, number, device, samples_of(rows, config))
+            rate, pixel_sigma = learning_rate(config.schedule, done), sigma(config.schedule, done)
+            annealing = pixel_sigma > config.schedule.final_sigma
+            samples_seen += samples
+            now = Now(rate, pixel_sigma, annealing, average_step(config.schedule, samples_seen, samples))
+            try:
+                step(batch, noise, now)
+            except torch.OutOfMemoryError as error:
+                raise out_of_memory(error, loss_of, model, batch, noise, now, config, processes) from None
+
+            # What all processes have to agree on: whether to go on, and how much is done.
+            told, seconds = processes.greatest(signals.received, seconds_before + time.monotonic() - start)
+            stopping, done = int(told), progress(config.schedule, samples_seen, seconds)
+
+            # Figures, checkpoint and evaluation, each at its own interval of samples.
+            saving = crossed(config.checkpoint_every, samples_seen, samples) or done >= 1 or stopping
+            if crossed(config.log_every, samples_seen, samples) or saving:
+                figures = step.figures()
+                if figures["unusable_in_a_row"] >= UNUSABLE_IN_A_ROW:
+                    with torch.no_grad():
+                        fails = not loss_of(batch, noise, now).isfinite().item()
+                    raise_diverged(figures, logged[0], samples_seen, processes.all_of(fails), run, processes)
+                if first:
+                    ended = time.monotonic()
+                    figures |= {f"gamma/{name}": a.gamma.item() for name, a in model.attention.items()}
+                    figures |= {"learning_rate": rate, "sigma": pixel_sigma}
+                    figures["samples_per_second"] = (samples_seen - logged[0]) / (ended - logged[1])
+                    figures["data_wait"] = waited / (ended - logged[1])
+                    figures["minutes_left"] = (1 - done) / (done - begun) * (ended - start) / 60
+                    figures["damaged_trajectories"] = getattr(data, "damaged", 0)
+                    log.write(samples_seen, figures)
+                    say(processes, status_line(config.schedule, samples_seen, done, figures))
+                logged, waited = (samples_seen, time.monotonic()), 0.0
+            if saving and first:
+                state = {"samples_seen": samples_seen, "seconds": seconds, "model": model.state_dict(),
+                         "average": average.state_dict(), "optimiser": step.optimiser_state()}  # fmt: skip
+                save_checkpoint(run / "checkpoints", samples_seen, state, config.keep_checkpoints, config.keep_every)
+            if crossed(config.evaluate_every, samples_seen, samples) and done < 1 and not stopping:
+                paused = time.monotonic()
+                if first:
+                    rmse = evaluate_on_the_way(average, {"seen": data, "unseen": unseen}, config, samples_seen, log)
+                    if rmse < best:
+                        best = rmse
+                        about = {"samples": samples_seen, "rmse": rmse, "configuration": as_dict(config)}
+                        write_weights(average, run / "best", about, config.half_precision)
+                processes.wait()
+                logged = (logged[0], logged[1] + time.monotonic() - paused)  # speed is that of training alone
+    if stopping:
+        if first:
+            log.close()
+        name = signal.Signals(stopping).name
+        say(processes, f"stopped by {name} after {samples_seen:,} samples: the same command goes on from there")
+        processes.end()
+        raise SystemExit(128 + stopping)
+
+    # ---- The result, evaluated as it is stored.
+    if first:
+        seconds = seconds_before + time.monotonic() - start
+        about = provenance(config, stored, command, samples_seen, seconds, processes)
+        write_weights(average, run / "weights", about, config.half_precision)
+        result = read_network(run / "weights").to(device)
+        predictors = network_predictors(result, config.evaluation) | rivals(config.model, config.evaluation, device)
+        figures = evaluate(predictors, unseen, config.sampling, config.evaluation, config.model, device)
+        about["evaluation"] = {**as_dict(config.evaluation), "data": about["data"]["unseen"], "figures": figures}
+        write_weights(average, run / "weights", about, config.half_precision)
+        write_whole(run / "evaluation.json", json.dumps(figures, indent=2) + "\n")
+        most = max(config.evaluation.observations)
+        log.draw(samples_seen, image_grid(average, unseen, config.sampling, most, config.seed, device))
+        log.close()
+        print(table(figures))
+        print(results(run))
+    processes.wait()
+    processes.end()
+
+
+# ---- Parts of the loop that stand by themselves ----------------------------------------------------------------------
+
+
+def check_inputs(config: TrainConfig) -> None:
+    """Raises UserError where the data or the run's folder do not go with the configuration. Changes nothing."""
+    opened_data(config)
+    check_run(config)
+
+
+def opened_data(config: TrainConfig) -> dict[str, ShardSet]:
+    """The data sets on a disk, "train" and "unseen", as far as there are any. Raises UserError."""
     frames = fewest_frames(config.evaluation, config.sampling)
     stored = {
         name: opened_shards(Path(folder), config.model, frames, config.data.skip_damaged)
@@ -166,136 +329,61 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
     }
     if "train" in stored and stored["train"].manifest.split == "unseen":
         raise UserError(f"{config.data.train}: is of unseen houses, kept for evaluation: train on another data set")
-    run = opened_run(config)
-    state = newest_checkpoint(run / "checkpoints")
-    if state is not None and is_finished(config, run, state):
-        print(f"finished after {state['samples_seen']:,} samples, nothing to do: {results(run)}")
-        return
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-
-    # ---- Model, its average, optimiser; resumed where there is a checkpoint.
-    torch.manual_seed(config.seed)
-    model = build_network(config.arithmetic, config.model).to(device, memory_format=torch.channels_last).train()
-    average = copy.deepcopy(model).eval().requires_grad_(False)
-    parameters, averaged = list(model.parameters()), list(average.parameters())
-    optimiser = torch.optim.Adam(parameters, lr=config.schedule.learning_rate, fused=device.type == "cuda")
-    samples_seen, seconds_before = 0, 0.0
-    if state is not None:
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        samples_seen, seconds_before = state["samples_seen"], state["seconds"]
-        say(f"resumed after {samples_seen:,} samples")
-    if config.compile:
-        for block in (*model.inference_cores, *model.generation_cores, model.image_head):
-            block.compile(fullgraph=True)
-
-    # ---- Trajectories; those to train on only where training is left to do.
-    scale = config.model.position_scale
-    done = first = progress(config.schedule, samples_seen, seconds_before)
-    if done < 1:
-        data = stored.get("train") or make_houses(0, houses.train, maker, place)
-        scenes = StepScenes(data, config.sampling, config.scenes, config.seed)
-        stream = scene_stream(scenes, samples_seen // config.samples_per_step, config.data.processes)
-    unseen = stored.get("unseen") or make_houses(UNSEEN_SEEDS_FROM, houses.unseen, maker, place)
-
-    # ---- The loop.
-    log, most = RunLog(run, samples_seen), max(config.evaluation.observations)
-    samples, start = config.samples_per_step, time.monotonic()
-    totals, logged = torch.zeros(len(METRICS) + config.model.layers, device=device), (samples_seen, start)
-    while done < 1:
-        # One step: everything in it is queued on the device without waiting for it.
-        step = samples_seen // samples
-        batch = assemble(*next(stream), scale, device)
-        torch.manual_seed(latent_seed(config.seed, step))
-        rate, pixel_sigma = learning_rate(config.schedule, done), sigma(config.schedule, done)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            annealing = pixel_sigma > config.schedule.final_sigma
-            reconstruction = model(batch.observations, batch.query_viewpoints, batch.query_images, annealing)
-        bound = evidence_lower_bound(reconstruction, batch.query_images, torch.full((), pixel_sigma, device=device))
-        loss = (config.schedule.kl_weight * bound.kl - bound.log_likelihood).mean()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip_gradient)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        samples_seen += samples
-        with torch.no_grad():
-            torch._foreach_lerp_(averaged, parameters, average_step(config.schedule, samples_seen, samples))
-            means = torch.stack([loss, bound.elbo.mean(), bound.bits_per_dimension.mean(), bound.kl.mean(), norm])
-            totals += torch.cat([means, bound.kl_per_layer.mean(dim=(0, 1))])
-        seconds = seconds_before + time.monotonic() - start
-        done = progress(config.schedule, samples_seen, seconds)
-
-        # Figures, evaluation and checkpoint, each at its own interval of samples.
-        saving = crossed(config.checkpoint_every, samples_seen, samples) or done >= 1
-        if crossed(config.log_every, samples_seen, samples) or saving:
-            steps = (samples_seen - logged[0]) // samples
-            figures = dict(zip(METRICS, (totals / steps).tolist(), strict=False))
-            layers = (totals[len(METRICS) :] / steps).tolist()
-            require_finite(figures, logged[0], samples_seen, run)
-            now = time.monotonic()
-            figures |= {f"kl_of_layer/{layer}": kl for layer, kl in enumerate(layers)}
-            figures |= {f"gamma/{name}": a.gamma.item() for name, a in model.attention.items()}
-            figures |= {"learning_rate": rate, "sigma": pixel_sigma}
-            figures["samples_per_second"] = (samples_seen - logged[0]) / (now - logged[1])
-            figures["minutes_left"] = (1 - done) / (done - first) * (now - start) / 60
-            log.write(samples_seen, figures)
-            say(status_line(config.schedule, samples_seen, done, figures))
-            totals.zero_()
-            logged = (samples_seen, now)
-        if crossed(config.evaluate_every, samples_seen, samples) and done < 1:
-            paused = time.monotonic()
-            asked = replace(config.evaluation, queries=config.evaluate_queries, samples=1)
-            for name, trajectories in (("seen", data), ("unseen", unseen)):
-                predictors = {"model": prior_prediction(average, 1)}
-                figures = evaluate(predictors, trajectories, config.sampling, asked, config.model, device)
-                log.write(samples_seen, flat_figures(figures, name))
-                rmses = (f"{figures[count]['model']['rmse']['mean']:.2f} with {count}" for count in figures)
-                say(f"  RMSE of predictions, {name} houses: {', '.join(rmses)} observations")
-            log.draw(samples_seen, image_grid(average, unseen, config.sampling, most, config.seed, device))
-            logged = (logged[0], logged[1] + time.monotonic() - paused)  # speed is that of training alone
-        if saving:
-            state = {"samples_seen": samples_seen, "seconds": seconds, "model": model.state_dict(),
-                     "average": average.state_dict(), "optimiser": optimiser.state_dict()}  # fmt: skip
-            save_checkpoint(run / "checkpoints", samples_seen, state, config.keep_checkpoints)
-
-    # ---- The result, evaluated as it is stored.
-    about = provenance(config, stored, command, samples_seen, seconds_before + time.monotonic() - start, device)
-    write_weights(average, run, about, config.half_precision)
-    result = read_network(run / "weights").to(device)
-    predictors = network_predictors(result, config.evaluation) | rivals(config.model, config.evaluation, device)
-    figures = evaluate(predictors, unseen, config.sampling, config.evaluation, config.model, device)
-    about["evaluation"] = {**as_dict(config.evaluation), "data": about["data"]["unseen"], "figures": figures}
-    write_weights(average, run, about, config.half_precision)
-    write_whole(run / "evaluation.json", json.dumps(figures, indent=2) + "\n")
-    log.draw(samples_seen, image_grid(average, unseen, config.sampling, most, config.seed, device))
-    log.close()
-    print(table(figures))
-    print(results(run))
+    return stored
 
 
-# ---- Parts of the loop that stand by themselves ----------------------------------------------------------------------
-
-
-def opened_run(config: TrainConfig) -> Path:
-    """The run's folder with its configuration. Raises UserError where it holds a run of another configuration."""
+def check_run(config: TrainConfig) -> None:
+    """Raises UserError where the run's folder holds a run of another configuration."""
     run = Path(config.run)
-    path = run / "configuration.yaml"
-    if path.exists():
-        differing = differing_keys(build(TrainConfig, read_file(TrainConfig, path)), config)
-        if differing:
-            raise UserError(
-                f"{run} holds a run of another configuration ({'; '.join(differing)}): nothing was changed; "
-                "set run= to another folder, or these keys as they were"
-            )
-    else:
-        run.mkdir(parents=True, exist_ok=True)
-        write_whole(path, as_yaml(config))
-    return run
+    if not (run / CONFIGURATION).exists():
+        return
+    differing = differing_keys(build(TrainConfig, read_file(TrainConfig, run / CONFIGURATION)), config)
+    if differing:
+        raise UserError(
+            f"{run} holds a run of another configuration ({'; '.join(differing)}): nothing was changed; "
+            "set run= to another folder, or these keys as they were"
+        )
+
+
+def found_state(config: TrainConfig, run: Path, processes: Processes) -> tuple[dict | None, bool]:
+    """The newest checkpoint of the run, whose folder is made where it is missing, and whether nothing is left to do.
+
+    Rank 0 looks, the others read what it found. Raises UserError where the folder holds a run of another configuration.
+    """
+    state, is_done = None, False
+    if processes.first:
+        check_run(config)
+        if not (run / CONFIGURATION).exists():
+            run.mkdir(parents=True, exist_ok=True)
+            write_whole(run / CONFIGURATION, as_yaml(config))
+        state = newest_checkpoint(run / "checkpoints")
+        is_done = state is not None and is_finished(config, run, state)
+    samples_seen, is_done = processes.agreed((state and state["samples_seen"], is_done))
+    if samples_seen is not None and not processes.first:
+        path = checkpoint_path(run / "checkpoints", samples_seen)
+        if not path.exists():
+            raise UserError(f"{path}: not here ({platform.node()}): run= must be a folder that all machines see")
+        state = read_checkpoint(path)
+    return state, is_done
+
+
+def houses_to_train_on(
+    houses: int, maker: TrajectoryMaker, place: torch.device, processes: Processes, make_houses: HouseMaker | None
+) -> TrajectorySet:
+    """Houses from seed 0 on; of several processes, each renders its share and gets the others'."""
+    if processes.count == 1:
+        return (make_houses or render_houses)(0, houses, maker, place)
+    make = make_houses or partial(render_houses, cores=processes.cores)
+    bounds = [houses * rank // processes.count for rank in range(processes.count + 1)]
+    held = TrajectorySet(houses, maker.walk.frames, maker.image_size, place)
+    for rank, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        if rank == processes.rank and end > begin:
+            held.copy_from(make(begin, end - begin, maker, place), begin)
+    processes.wait()
+    for rank, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        for tensor in held.tensors():
+            processes.give(tensor[begin:end], rank)
+    return held
 
 
 def is_finished(config: TrainConfig, run: Path, state: dict) -> bool:
@@ -314,9 +402,9 @@ def results(run: Path) -> str:
     return f"weights in {run / 'weights'}, figures in {run / 'evaluation.json'}"
 
 
-def latent_seed(seed: int, step: int) -> int:
-    """Seed of the latents of a step."""
-    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+def samples_of(rows: slice, config: TrainConfig) -> slice:
+    """Which samples of a step those scenes are."""
+    return slice(rows.start * config.sampling.queries, rows.stop * config.sampling.queries)
 
 
 def crossed(every: int, samples_seen: int, samples: int) -> bool:
@@ -324,18 +412,94 @@ def crossed(every: int, samples_seen: int, samples: int) -> bool:
     return samples_seen // every > (samples_seen - samples) // every
 
 
-def require_finite(figures: dict[str, float], before: int, samples_seen: int, run: Path) -> None:
-    """Raises UserError where a figure is not: checkpoints are only written of what passed."""
-    broken = [name for name, value in figures.items() if not np.isfinite(value)]
-    if broken:
-        raise UserError(
-            f"{', '.join(broken)} not finite between {before:,} and {samples_seen:,} samples: lower "
-            f"schedule.learning_rate or clip_gradient; checkpoints in {run / 'checkpoints'} are from before"
-        )
+def say(processes: Processes, line: str) -> None:
+    """Tell the user, once."""
+    if processes.first:
+        print(line, file=sys.stderr, flush=True)
 
 
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def evaluate_on_the_way(
+    model: Network, data: dict[str, TrajectorySource], config: TrainConfig, samples_seen: int, log: RunLog
+) -> float:
+    """Note figures of predictions on each data set, and pictures of the last; returns the RMSE on that."""
+    asked = replace(config.evaluation, queries=config.evaluate_queries, samples=1, spread_samples=0)
+    device = next(model.parameters()).device
+    for name, trajectories in data.items():
+        predictors = {"model": prior_prediction(model, 1)}
+        figures = evaluate(predictors, trajectories, config.sampling, asked, config.model, device)
+        log.write(samples_seen, flat_figures(figures, name))
+        rmses = {count: rows["model"]["rmse"]["mean"] for count, rows in figures.items()}
+        shown = ", ".join(f"{rmse:.2f} with {count}" for count, rmse in rmses.items())
+        print(f"  RMSE of predictions, {name} houses: {shown} observations", file=sys.stderr, flush=True)
+    most = max(config.evaluation.observations)
+    log.draw(samples_seen, image_grid(model, trajectories, config.sampling, most, config.seed, device))
+    return sum(rmses.values()) / len(rmses)
+
+
+def best_rmse(run: Path, samples_seen: int) -> float:
+    """RMSE of RUN/best, as far as it comes from before so many samples; infinite where there is none."""
+    try:
+        about = read_network(run / "best").about
+    except WeightsError:  # missing, or damaged: to be found again
+        return math.inf
+    return about["rmse"] if about.get("samples", math.inf) <= samples_seen else math.inf
+
+
+def loss_apart(
+    model: Network, objective: ObjectiveFunction, bf16: bool, batch: Batch, noise: Tensor, now: Now
+) -> Tensor:
+    """The loss of a batch, apart from training: to find out what is wrong with it."""
+
+    def network(*arguments: Any) -> Any:
+        with torch.autocast(noise.device.type, torch.bfloat16, enabled=bf16):
+            return model(*arguments)
+
+    return objective(network, batch, noise, torch.full((), now.sigma, device=noise.device), now.annealing).loss
+
+
+def out_of_memory(
+    error: torch.OutOfMemoryError,
+    loss_of: Callable[[Batch, Tensor, Now], Tensor],
+    model: Network,
+    batch: Batch,
+    noise: Tensor,
+    now: Now,
+    config: TrainConfig,
+    processes: Processes,
+) -> UserError:
+    """What to say of a step that did not fit: how many scenes do, found by trying."""
+    traceback.clear_frames(error.__traceback__)  # what the step held
+
+    def attempt(scenes: int) -> None:
+        few = mapped(batch, lambda tensor: tensor[:scenes])
+        loss_of(few, noise[:, : scenes * config.sampling.queries], now).backward()
+
+    each, observations = config.scenes // processes.count, batch.observations.rgb.shape[1]
+    fit = scenes_that_fit(attempt, each - 1, model)
+    fit = fit * observations // config.sampling.most_observations  # a later step may have more of them
+    reason = f"{config.scenes} scenes of {observations} observations do not fit into the memory of {processes.device}"
+    if processes.count > 1:
+        reason += f", {each} for each of {processes.count} processes"
+    if not fit:
+        return UserError(f"{reason}, nor does one: lower model.* or sampling.most_observations")
+    return UserError(f"{reason}: set scenes={fit * processes.count}, which would")
+
+
+def raise_diverged(
+    figures: dict[str, float], before: int, samples_seen: int, fails: list[bool], run: Path, processes: Processes
+) -> None:
+    """Give up, in all processes; one says why. Checkpoints are only written of what passed."""
+    if not processes.first:
+        raise SystemExit(2)
+    where = ""
+    if processes.count > 1:
+        ranks = [str(rank) for rank, failing in enumerate(fails) if failing]
+        where = f" (in process {', '.join(ranks)})" if ranks else " (in no process's loss, but in its gradient)"
+    raise UserError(
+        f"loss or gradient not finite in {figures['unusable_in_a_row']:.0f} steps in a row{where} between {before:,} "
+        f"and {samples_seen:,} samples: lower schedule.learning_rate or clip_gradient; checkpoints in "
+        f"{run / 'checkpoints'} are from before"
+    )
 
 
 def data_sources(config: TrainConfig, stored: dict[str, ShardSet]) -> dict[str, Any]:
@@ -351,9 +515,10 @@ def provenance(
     command: str,
     samples_seen: int,
     seconds: float,
-    device: torch.device,
+    processes: Processes,
 ) -> dict:
     """How weights came about, for the JSON beside them."""
+    device = processes.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "command": command,
@@ -363,13 +528,13 @@ def provenance(
         "samples": samples_seen,
         "training_minutes": round(seconds / 60, 2),
         "device": name,
+        "processes": processes.count,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
     }
 
 
-def write_weights(model: Network, run: Path, about: dict, half_precision: bool) -> None:
-    """Write RUN/weights. Raises UserError where the weights cannot be stored that way."""
-    folder = run / "weights"
+def write_weights(model: Network, folder: Path, about: dict, half_precision: bool) -> None:
+    """Write a folder of weights. Raises UserError where they cannot be stored that way."""
     try:
         model.save_pretrained(folder, about, half_precision)
     except WeightsError as error:
@@ -397,7 +562,12 @@ def main(argv: list[str]) -> None:
     if config.dry_run:
         print(as_yaml(config) + sizes(config))
     else:
-        train(config, shlex.join(["python", "-m", "training.train", *argv]))
+        try:
+            train(config, shlex.join(["python", "-m", "training.train", *argv]))
+        except RuntimeError as error:
+            if not is_lost_process(error):
+                raise
+            raise UserError("another process of this training ended: its own message says why") from error
 
 
 if __name__ == "__main__":

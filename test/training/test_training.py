@@ -14,7 +14,7 @@ from round_room import round_room
 
 import training.evaluate
 import training.train
-from placenet_ros.model import PlaceNet, PlaceNetConfig
+from placenet_ros.model import PlaceNet, PlaceNetConfig, evidence_lower_bound
 from training.baselines import mean_image
 from training.checkpoints import checkpoint_path, newest_checkpoint, save_checkpoint
 from training.configuration import REPOSITORY, UserError
@@ -22,10 +22,12 @@ from training.data.sampling import SamplingConfig, assemble, draw_scenes
 from training.data.shards import Description
 from training.data.trajectories import SHARE_OF_MEMORY, HousesConfig, TrajectorySet
 from training.data.writing import write_dataset
+from training.device import chosen_device
 from training.evaluate import EvaluationConfig
 from training.houses import WalkConfig
 from training.image_quality import image_quality
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
+from training.step import ExecutionConfig
 from training.train import DataConfig, TrainConfig, train
 
 CPU = torch.device("cpu")
@@ -87,7 +89,7 @@ def test_a_network_that_sees_one_batch_again_and_again_learns_it():
     losses = []
     for _ in range(40):
         output = model(batch.observations, batch.query_viewpoints, batch.query_images)
-        bound = training.train.evidence_lower_bound(output, batch.query_images, 0.2)
+        bound = evidence_lower_bound(output, batch.query_images, 0.2)
         loss = -bound.elbo.mean()
         optimiser.zero_grad()
         loss.backward()
@@ -123,7 +125,7 @@ def test_compiled_training_equals_eager_training(config, tmp_path, monkeypatch):
         compile_module(module, backend="eager", **options)
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile_without_generating_code)
-    train(replace(config, run=str(tmp_path / "compiled"), compile=True), "test")
+    train(replace(config, run=str(tmp_path / "compiled"), execution=ExecutionConfig(compile="blocks")), "test")
     assert len(compiled_blocks) == 3  # both shared cores and the image head
     compiled = PlaceNet.from_pretrained(tmp_path / "compiled" / "weights").state_dict()
     assert all(torch.allclose(tensor, compiled[name], atol=1e-5) for name, tensor in result(config).items())
@@ -293,7 +295,7 @@ def colour_alone(seed):
 
 
 def test_training_that_diverges_ends_before_it_is_saved(config):
-    with pytest.raises(UserError, match="not finite between .* samples: lower schedule.learning_rate"):
+    with pytest.raises(UserError, match="not finite in .* in a row between .* samples: lower schedule.learning_rate"):
         train(replace(config, schedule=replace(config.schedule, learning_rate=1e30, warm_up=0.0)), "test")
     for path in (run_folder(config) / "checkpoints").glob("*.pt"):
         assert all(tensor.isfinite().all() for tensor in torch.load(path, weights_only=True)["model"].values())
@@ -390,4 +392,4 @@ def test_a_gpu_that_is_not_there_is_an_error():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match="device=cuda, but no GPU"):
-        training.train.chosen_device("cuda")
+        chosen_device("cuda")

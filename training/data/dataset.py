@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from training.configuration import UserError
 from training.data.manifest import MANIFEST, read_manifest
 from training.data.sampling import Draw
-from training.data.shards import DamagedError, Description, Shard, StoredFrames, empty_frames
+from training.data.shards import DamagedError, Description, NotFiniteError, Shard, StoredFrames, empty_frames
 
 OPEN_SHARDS = 64  # files that a reader holds open at once
 NAMED_AT_MOST = 10  # damaged trajectories are named up to this number
@@ -32,7 +32,7 @@ class ShardSet:
     own files.
 
     skip_damaged: take the next trajectory instead of one that cannot be read, name it on stderr and count it in
-        `damaged`; otherwise it is an error.
+        `damaged`; otherwise it is an error. One with a pose that is not finite is always passed over like that.
     fewest_frames: trajectories with fewer are left out.
     Raises UserError where the folder holds no complete data set.
     """
@@ -40,10 +40,10 @@ class ShardSet:
     folder: Path
     skip_damaged: bool = False
     fewest_frames: int = 1
-    damaged: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder)
+        self._damaged = torch.zeros((), dtype=torch.int64).share_memory_()
         self.manifest = read_manifest(self.folder)
         if not self.manifest.complete:
             raise UserError(f"{self.folder}: the data set is not complete: run the command that makes it again")
@@ -74,6 +74,11 @@ class ShardSet:
     def modalities(self) -> tuple[str, ...]:
         """What its frames have: rgb, and perhaps depth and objects."""
         return self.description.modalities
+
+    @property
+    def damaged(self) -> int:
+        """How often a trajectory was passed over, by this process and those that it handed the set to."""
+        return int(self._damaged)
 
     def close(self) -> None:
         """Close the open files; they are opened again when they are needed."""
@@ -125,9 +130,9 @@ class ShardSet:
                 shard, row = self.shard(candidate)
                 return shard.read_into(read, row, frames % self.lengths[candidate])
             except DamagedError as error:
-                if not self.skip_damaged:
+                if not self.skip_damaged and not isinstance(error, NotFiniteError):
                     raise DamagedError(f"{error}; skip_damaged=true goes on without it") from error
-                self.damaged += 1
+                self._damaged += 1
                 if self.damaged <= NAMED_AT_MOST:
                     print(f"skipped: {error}", file=sys.stderr)
         raise DamagedError(f"{self.folder}: {DAMAGED_IN_A_ROW} trajectories in a row from number {index} are damaged")

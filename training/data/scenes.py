@@ -37,15 +37,17 @@ class TrajectorySource(Protocol):
 
 @dataclass(frozen=True)
 class StepScenes(Dataset):
-    """The scenes of a step, by its number."""
+    """The scenes of a step, or one process's rows of them, by its number."""
 
     source: TrajectorySource
     config: SamplingConfig
     scenes: int  # of a step
     seed: int
+    rows: slice | None = None  # of a step's scenes; None: all
 
     def __getitem__(self, step: int) -> tuple[Draw, StoredFrames]:
         draw = draw_scenes(self.config, self.source.lengths, self.scenes, self.seed, step)
+        draw = draw if self.rows is None else draw.rows(self.rows)
         return draw, self.source.fetch(draw)
 
 
@@ -69,6 +71,7 @@ def scene_stream(scenes: StepScenes, first_step: int, workers: int) -> Iterator[
 
 
 def _begin_worker(_: int) -> None:
-    """What each worker does first: Ctrl-C, which goes to all processes of a terminal, is the training process's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """What each worker does first: signals that go to all of a terminal's or a group's are the training process's."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     atexit.register(os._exit, 0)  # Arrow's threads abort a process that ends while they work

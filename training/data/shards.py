@@ -59,6 +59,10 @@ class DamagedError(UserError):
     """A file, or a trajectory in it, that cannot be read; the message names both."""
 
 
+class NotFiniteError(DamagedError):
+    """A trajectory that can be read and holds numbers that are none."""
+
+
 class StoredFrames(NamedTuple):
     """Frames as they are stored: k of one trajectory, or b x k of several; numpy arrays or tensors alike."""
 
@@ -293,7 +297,7 @@ class Shard:
         finite = np.isfinite(read.poses).all(axis=1)
         if not finite.all():
             frame = frames[finite.argmin()]
-            raise DamagedError(f"{self.path}: trajectory {row}, frame {frame}: a pose that is not finite")
+            raise NotFiniteError(f"{self.path}: trajectory {row}, frame {frame}: a pose that is not finite")
 
     def _decode(self, pictures: np.ndarray, column: pa.BinaryArray, name: str, row: int, frames: list[int]) -> None:
         size = self.description.image_size

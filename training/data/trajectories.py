@@ -81,12 +81,20 @@ class TrajectorySet:
         self.objects[index] = torch.from_numpy(trajectory.objects)
         self.poses[index] = torch.from_numpy(trajectory.poses)
 
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All that it holds, each n ...."""
+        return self.rgb, self.depth, self.objects, self.poses
+
+    def copy_from(self, other: TrajectorySet, index: int) -> None:
+        """Store another set's trajectories from `index` on."""
+        for held, given in zip(self.tensors(), other.tensors(), strict=True):
+            held[index : index + len(other)] = given
+
     def fetch(self, draw: Draw) -> StoredFrames:
         """The frames of a draw as they are held: tensors b k ..., on the device of this set."""
         rows = torch.from_numpy(draw.trajectories[:, None] * self.rgb.shape[1] + draw.frames)
         rows = moved(rows, self.rgb.device)
-        held = (self.rgb, self.depth, self.objects, self.poses)
-        return StoredFrames(*(tensor.flatten(0, 1)[rows] for tensor in held))
+        return StoredFrames(*(tensor.flatten(0, 1)[rows] for tensor in self.tensors()))
 
 
 HouseMaker = Callable[[int, int, TrajectoryMaker, torch.device], TrajectorySet]  # as `render_houses`
@@ -100,10 +108,13 @@ def _show_progress(name: str, done: int, count: int, seconds: float) -> None:
         print(f"{name}: {done} of {count}, {seconds:.0f} s", end=end, file=sys.stderr, flush=True)
 
 
-def device_for(trajectories: int, frames: int, image_size: int, wish: str, device: torch.device) -> torch.device:
+def device_for(
+    trajectories: int, frames: int, image_size: int, wish: str, device: torch.device, processes: int = 1
+) -> torch.device:
     """Where so many trajectories, all that a command holds at once, are to lie: `device` or the CPU.
 
-    wish: "auto", "yes" or "no", as HousesConfig.on_device. Raises UserError where they fit nowhere.
+    wish: "auto", "yes" or "no", as HousesConfig.on_device. processes: on this machine, each with a device and
+    trajectories of its own. Raises UserError where they fit nowhere.
     """
     needed = trajectories * frames * image_size**2 * BYTES_PER_PIXEL
     if device.type == "cuda" and wish != "no":
@@ -111,22 +122,26 @@ def device_for(trajectories: int, frames: int, image_size: int, wish: str, devic
         if wish == "yes" or needed < SHARE_OF_MEMORY * free:
             return device
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > SHARE_OF_MEMORY * memory:
+    if processes * needed > SHARE_OF_MEMORY * memory:
+        each = f" in each of {processes} processes" if processes > 1 else ""
         raise UserError(
-            f"{trajectories} trajectories of {frames} frames take {needed / 1e9:.1f} GB, over {SHARE_OF_MEMORY:.0%} of "
-            f"this machine's {memory / 1e9:.1f} GB: lower the numbers of houses or frames"
+            f"{trajectories} trajectories of {frames} frames take {needed / 1e9:.1f} GB{each}, over "
+            f"{SHARE_OF_MEMORY:.0%} of this machine's {memory / 1e9:.1f} GB: lower the numbers of houses or frames"
         )
     return torch.device("cpu")
 
 
-def render_houses(first_seed: int, houses: int, maker: TrajectoryMaker, place: torch.device) -> TrajectorySet:
+def render_houses(
+    first_seed: int, houses: int, maker: TrajectoryMaker, place: torch.device, cores: int | None = None
+) -> TrajectorySet:
     """One trajectory through each of the generated houses from `first_seed` on, held on `place`, see `device_for`.
 
+    cores: of the processor, to render on; None: all.
     Raises UserError where nothing can be rendered.
     """
     held = TrajectorySet(houses, maker.walk.frames, maker.image_size, place)
     seeds = range(first_seed, first_seed + houses)
-    processes = min(houses, len(os.sched_getaffinity(0)))
+    processes = min(houses, cores or len(os.sched_getaffinity(0)))
     start = time.monotonic()
     for index, trajectory in enumerate(make_trajectories(seeds, processes, maker)):
         held.put(index, trajectory)

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Trains PlaceNet on all GPUs of this machine: training/run.sh [CONFIG] [key=value ...]; --help lists the keys.
+# From any folder; with the repository's .venv where there is one, else with the python3 at hand. All the rest is
+# training/launch.py; here is only what has to be in place before Python starts.
+
+root="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)" || exit 1
+python="$root/.venv/bin/python"
+[ -x "$python" ] || python="$(command -v python3)" || { echo "error: no python3 here: run ./install.sh" >&2; exit 2; }
+if ! "$python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'; then
+    echo "error: $python has no torch: run ./install.sh, or $python -m pip install -r requirements.txt" \
+        "-r requirements-training.txt" >&2
+    exit 2
+fi
+
+# jemalloc, where it is installed: many processes that hand arrays to each other fragment the C library's memory.
+jemalloc="$( (PATH="$PATH:/usr/sbin:/sbin"; ldconfig -p) 2>/dev/null | awk '/libjemalloc\.so\.2 / {print $NF; exit}')"
+if [ -z "$jemalloc" ]; then
+    for jemalloc in /usr/lib/*-linux-gnu/libjemalloc.so.2 /usr/lib64/libjemalloc.so.2 /usr/local/lib/libjemalloc.so.2; do
+        [ -e "$jemalloc" ] && break
+        jemalloc=
+    done
+fi
+if [ -n "$jemalloc" ] && [[ "$LD_PRELOAD" != *malloc* ]]; then
+    export LD_PRELOAD="$jemalloc${LD_PRELOAD:+:$LD_PRELOAD}"
+fi
+
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONSAFEPATH=1  # a folder called `training` where one happens to stand is not ours
+exec "$python" -m training.launch "$@"
