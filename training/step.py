@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -162,7 +162,7 @@ class TrainingStep:
         average: nn.Module | None = None,
         processes: int = 1,
     ) -> None:
-        self.device, self.execution = device, execution.on(device)
+        self.device, self._execution = device, execution.on(device)
         self._network, self._objective = network, objective
         self._bf16, self._clip_gradient, self._processes = bf16, clip_gradient, processes
         self._model = network.module if isinstance(network, DistributedDataParallel) else network
@@ -174,12 +174,12 @@ class TrainingStep:
         self._sums: dict[tuple[str, ...], Tensor] = {}  # names of figures -> 2 k: sums, numbers of usable steps
         self._unusable = torch.zeros(3, device=device)  # steps, of these in a row up to now, most in a row
         self._graphs = None
-        if self.execution.graph == "yes" and isinstance(network, DistributedDataParallel):
+        if self._execution.graph == "yes" and isinstance(network, DistributedDataParallel):
             say("training without CUDA graphs: DistributedDataParallel cannot be recorded; give processes= instead")
-        elif self.execution.graph == "yes":
+        elif self._execution.graph == "yes":
             self._graphs = StepGraphs(device)
         self._evaluate = self._evaluated
-        self._unproven = self.execution.compile != "none"  # nothing compiled has run yet
+        self._unproven = self._execution.compile != "none"  # nothing compiled has run yet
         self._compile()
 
     def __call__(self, batch: Batch, noise: Tensor, now: Now) -> None:
@@ -201,6 +201,12 @@ class TrainingStep:
         if self._averaged:
             with torch.no_grad():
                 torch._foreach_lerp_(self._averaged, self._parameters, now.average_step)
+
+    @property
+    def execution(self) -> ExecutionConfig:
+        """How steps are executed: as asked for, or what was left when that failed."""
+        graphs = "yes" if self._graphs is not None and not self._graphs.failed else "no"
+        return replace(self._execution, graph=graphs)
 
     def figures(self) -> dict[str, float]:
         """Means over the usable steps since the last call, `gradient_norm` among them, over all processes.
@@ -294,12 +300,12 @@ class TrainingStep:
     def _compile(self) -> None:
         """What `execution.compile` names. Compiling itself happens at the first use."""
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_GRAPHS)
-        if self.execution.compile == "whole":
+        if self._execution.compile == "whole":
             self._evaluate = torch.compile(self._evaluated, dynamic=False)
-        elif self.execution.compile != "none":
+        elif self._execution.compile != "none":
             for block in self._modules(BLOCKS):
                 block.compile(fullgraph=True, dynamic=False)
-        if self.execution.compile == "tower":  # with any number of observations
+        if self._execution.compile == "tower":  # with any number of observations
             for tower in self._modules((Tower,)):
                 tower.appearance = torch.compile(tower.appearance, dynamic=True)
                 tower.features = torch.compile(tower.features, dynamic=True)
@@ -312,6 +318,7 @@ class TrainingStep:
             raise
         except Exception as error:  # what a compiler and its backends raise has no common class
             say(f"training without torch.compile, which failed: {_first_line(error)}")
+            self._execution = replace(self._execution, compile="none")
             self._evaluate = self._evaluated
             for block in self._modules(BLOCKS):
                 block._compiled_call_impl = None  # the only way back from Module.compile
@@ -392,7 +399,7 @@ class StepGraphs:
         self._recordings: dict[Hashable, _Recording] = {}
         self._uses: dict[Hashable, int] = {}
         self._storage: dict[Hashable, Tensor] = {}  # by place among the inputs and type: what forms share
-        self._failed, self._runs = False, 0
+        self.failed, self._runs = False, 0  # whether recording failed
 
     def run(
         self, parts: Sequence[Callable], between: Callable[[], None] | None, inputs: tuple, *choices: Hashable
@@ -420,7 +427,7 @@ class StepGraphs:
     def _record(self, key: Hashable, parts: Sequence[Callable], inputs: tuple, choices: tuple) -> bool:
         """Record a form of input if it is time to; returns whether it was."""
         self._uses[key] = self._uses.get(key, 0) + 1
-        if self._failed or self._uses[key] <= LAUNCHED_FIRST or not self._has_room():
+        if self.failed or self._uses[key] <= LAUNCHED_FIRST or not self._has_room():
             return False
         held = self._places_for(inputs)
         try:
@@ -429,7 +436,7 @@ class StepGraphs:
             raise
         except RuntimeError as error:
             say(f"training without CUDA graphs, recording one failed: {_first_line(error)}")
-            self._failed = True
+            self.failed = True
             return False
         self._recordings[key] = _Recording(held, replays)
         return True

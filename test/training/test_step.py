@@ -232,8 +232,9 @@ def test_training_goes_on_without_a_compiler_that_fails(capsys, monkeypatch):
         module._compiled_call_impl = call
 
     monkeypatch.setattr(torch.nn.Module, "compile", failing)
-    _, model, _ = trained(replace(PLAIN, compile="blocks"))
+    step, model, _ = trained(replace(PLAIN, compile="blocks"))
     _, plain, _ = trained()
+    assert step.execution == PLAIN
     assert capsys.readouterr().err == "training without torch.compile, which failed: RuntimeError: no compiler\n"
     assert_equal_weights(model, plain)
 
@@ -265,7 +266,8 @@ GRAPHS = replace(PLAIN, graph="yes")
 
 def test_recorded_steps_equal_launched_ones_whatever_comes_between(recorder):
     observations = (3, 2, 3, 4, 2, 3)
-    _, model, average = trained(GRAPHS, steps=14, observations=observations)
+    step, model, average = trained(GRAPHS, steps=14, observations=observations)
+    assert step.execution == GRAPHS
     _, plain, plain_average = trained(steps=14, observations=observations)
     assert len(recorder) == 2, "4 observations came twice only, 2 and 3 often"
     assert_equal_weights(model, plain)
@@ -277,8 +279,9 @@ def test_a_step_that_cannot_be_recorded_is_launched_and_that_is_said_once(record
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(step_module, "recorded", failing)
-    _, model, _ = trained(GRAPHS, steps=6)
+    step, model, _ = trained(GRAPHS, steps=6)
     _, plain, _ = trained(steps=6)
+    assert step.execution == PLAIN
     assert capsys.readouterr().err.count("training without CUDA graphs, recording one failed") == 1
     assert_equal_weights(model, plain)
 
