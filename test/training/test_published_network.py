@@ -97,6 +97,17 @@ def test_several_queries_of_a_scene_are_each_as_if_alone(network):
         torch.testing.assert_close(both.kl[:, one], alone.kl)
 
 
+def test_the_cores_compile_whole(network):
+    """For speed on a GPU; generating code would take minutes here."""
+    asked = (*inputs(), False, noise())
+    before = network(*asked)
+    for core in (*network.inference_cores, *network.generation_cores):
+        core.compile(fullgraph=True, dynamic=False, backend="eager")
+    compiled = network(*asked)
+    torch.testing.assert_close(compiled.images, before.images)
+    torch.testing.assert_close(compiled.kl, before.kl)
+
+
 @pytest.mark.parametrize("hold", [False, True])
 def test_gradients_are_those_of_the_published_model_and_none_is_missing(network, hold):
     observations, viewpoints, images = inputs()
