@@ -32,7 +32,7 @@ from placenet_ros.model.depth_estimation import (
 from placenet_ros.model.modalities import DEPTH_RANGE_M, depth_picture
 from placenet_ros.model.objective import Reconstruction, gaussian_kl
 from placenet_ros.model.representation import representation_network
-from placenet_ros.model.reprojection import PointCloud, point_cloud, reproject
+from placenet_ros.model.reprojection import PointCloud, draw_points, point_cloud, reproject
 from placenet_ros.model.weights import WeightsError, fill, read_weights, write_weights
 
 STD_FLOOR = 1e-8
@@ -207,14 +207,18 @@ class PlaceNet(nn.Module):
         write_weights(folder, self.state_dict(), self.config.to_dict(), about, half_precision)
 
     def forward(self, observations: Observations, query_viewpoints: Tensor, query_images: Tensor,
-                hold_attention_weights: bool = False, noise: Tensor | None = None) -> Reconstruction:
+                hold_attention_weights: bool = False, noise: Tensor | None = None,
+                predicted_queries: int = 0) -> Reconstruction:
         """Training: reconstruct query images (b, q, 3, s, s) at (b, q, 7), with the KL terms of the objective.
 
         `hold_attention_weights` keeps the gammas from learning (`att_weight_delay`, while sigma is still annealed).
         `noise` (l, n, latent channels, g, g): what the latents are sampled with; drawn here if it is not given.
+        `predicted_queries`: so many of each scene, the first ones, are predicted from the prior's means instead of
+            reconstructed; their KL is 0.
         """
         scene = self.encode(observations)
-        painting, kl = self._paint(scene, query_viewpoints, query_images, None, 1.0, hold_attention_weights, noise)
+        painting, kl = self._paint(scene, query_viewpoints, query_images, None, 1.0, hold_attention_weights, noise,
+                                   predicted_queries)
         estimate = None if self.depth_estimator is None else self.depth_estimator(observations.rgb.flatten(0, 1))
         return Reconstruction(painting.images.unflatten(0, kl.shape[:2]), kl, painting.depth, painting.class_logits,
                               estimate)
@@ -288,7 +292,7 @@ class PlaceNet(nn.Module):
 
     def _paint(self, scene: SceneRepresentation, query_viewpoints: Tensor, query_images: Tensor | None,
                generator: torch.Generator | None, temperature: float, hold_attention_weights: bool,
-               noise: Tensor | None = None) -> tuple[Painting, Tensor]:
+               noise: Tensor | None = None, predicted_queries: int = 0) -> tuple[Painting, Tensor]:
         """The n = b * q views and their KL (b, q, l); latents from the posterior where images are given."""
         config = self.config
         b, q = query_viewpoints.shape[:2]
@@ -307,6 +311,7 @@ class PlaceNet(nn.Module):
         if query_images is not None:
             viewpoints_e = viewpoint_maps(inference, query_viewpoints.flatten(0, 1))
             images_e = image_maps(inference, query_images.flatten(0, 1))
+            predicted = _first_queries(predicted_queries, b, q, hidden_g.device)
         kl = []
         for layer in range(config.layers):
             core = layer % len(generation)
@@ -316,8 +321,8 @@ class PlaceNet(nn.Module):
                 hidden_e, cell_e = inference[core](images_e[core], viewpoints_e[core], scene_here,
                                                    canvas.read(inference[core].down_canvas), hidden_g, hidden_e, cell_e)
                 mean_q, std_q = _normal(self.posterior_head(hidden_e))
-                kl.append(gaussian_kl(mean_q, std_q, mean, std).sum(dim=(1, 2, 3)))
-                mean, std = mean_q, std_q
+                kl.append(((1 - predicted) * gaussian_kl(mean_q, std_q, mean, std)).sum(dim=(1, 2, 3)))
+                mean, std = torch.lerp(mean_q, mean, predicted), (1 - predicted) * std_q
             latent = mean + temperature * std * noise[layer]
             hidden_g, cell_g = generation[core](viewpoints_g[core], scene_here, latent, hidden_g, cell_g)
             canvas.paint(generation[core].up_hidden, hidden_g)
@@ -345,10 +350,15 @@ class PlaceNet(nn.Module):
         b, q = query_viewpoints.shape[:2]
         if cloud is None:
             return query_viewpoints.new_zeros(b * q, reprojected_channels(self.config), size, size)
-        picture = reproject(cloud, query_viewpoints, size, self.config.position_scale,
-                            self.config.field_of_view_degrees)
+        project = reproject if self.config.close_gaps else draw_points
+        picture = project(cloud, query_viewpoints, self.config.position_scale, self.config.field_of_view_degrees)
         channels = [picture.colour, picture.certainty, picture.depth / DEPTH_RANGE_M, picture.further]
         return torch.cat(channels, dim=2).flatten(0, 1)
+
+
+def _first_queries(count: int, b: int, q: int, device: torch.device) -> Tensor:
+    """(b * q, 1, 1, 1): 1 for the first `count` queries of each scene, 0 for the others."""
+    return (torch.arange(q, device=device) < count).float().repeat(b)[:, None, None, None]
 
 
 def _normal(parameters: Tensor) -> tuple[Tensor, Tensor]:

@@ -65,18 +65,17 @@ def test_without_depth_colours_are_carried_into_the_view_by_the_estimate():
     model = PlaceNet(PlaceNetConfig(**SMALL, depth_estimation_channels=4)).eval()
     estimated, measured = (model.encode(observations(depth)) for depth in (False, True))
     torch.testing.assert_close(estimated.cloud.positions, measured.cloud.positions)  # untrained, it says 2 m too
-    assert estimated.cloud.attributes[..., 3].min() > 0
-    assert measured.cloud.attributes[..., 3].max() == 0
+    assert estimated.cloud.log_error.min() > 0
+    assert measured.cloud.log_error.max() == 0
     assert PlaceNet(PlaceNetConfig(**SMALL)).encode(observations(False)).cloud is None
 
 
 def test_objects_are_carried_along():
     model = PlaceNet(PlaceNetConfig(**SMALL, reprojection_objects=True)).eval()
     seen = observations(True)
-    carried = model.encode(seen).cloud.attributes[..., 4:]
-    torch.testing.assert_close(carried, seen.objects.movedim(2, -1).flatten(1, 3))
+    torch.testing.assert_close(model.encode(seen).cloud.pictures[:, :, 3:], seen.objects)
     unknown = Observations(seen.rgb, seen.viewpoints, seen.depth)
-    assert not model.encode(unknown).cloud.attributes[..., 4:].any()
+    assert not model.encode(unknown).cloud.pictures[:, :, 3:].any()
 
 
 def test_views_have_depth_and_classes_where_the_model_predicts_them():
@@ -123,7 +122,7 @@ def test_pixels_of_which_nothing_is_known_teach_nothing():
 
 
 def test_options_that_would_have_no_effect_are_refused():
-    for option in ({"reprojection_objects": True}, {"depth_estimation_channels": 8}):
+    for option in ({"reprojection_objects": True}, {"close_gaps": True}, {"depth_estimation_channels": 8}):
         with pytest.raises(ValueError, match="no effect without reprojection"):
             PlaceNetConfig(reprojection=False, **option)
     with pytest.raises(ValueError, match="predicted_classes must be 0 to 256"):

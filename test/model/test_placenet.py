@@ -35,7 +35,8 @@ def query(config, b=2, q=2, seed=2):
 @pytest.mark.parametrize("changes", [
     {}, {"shared_core": True}, {"tower": "pyramid"}, {"tower": "pool"}, {"reprojection": False},
     {"attention": ""}, {"attention": "d"}, {"attention": "ro"}, {"attention_tokens": 16},
-    {"image_size": 64, "attention_tokens": 256}, {"image_size": 128, "layers": 1},
+    {"image_size": 64, "attention_tokens": 256}, {"image_size": 128, "layers": 1}, {"close_gaps": True},
+    {"close_gaps": True, "reprojection_objects": True},
 ], ids=str)
 def test_every_option_trains_and_predicts(changes):
     model = build(**changes)
@@ -51,6 +52,16 @@ def test_every_option_trains_and_predicts(changes):
         assert weight.grad is not None, name
     predicted = model.predict(model.encode(observe(model.config)), viewpoints)
     assert predicted.shape == images.shape and predicted.min() >= 0 and predicted.max() <= 1
+
+
+def test_queries_may_learn_by_prediction_from_the_prior_instead():
+    model = build()
+    viewpoints, images = query(model.config, q=3)
+    output = model(observe(model.config), viewpoints, images, predicted_queries=2)
+    assert not output.kl[:, :2].any() and output.kl[:, 2].all()
+    means = model.predict(model.encode(observe(model.config)), viewpoints, temperature=0.0)
+    torch.testing.assert_close(output.images[:, :2].clamp(0, 1), means[:, :2], atol=1e-5, rtol=0)
+    assert not torch.allclose(output.images[:, 2].clamp(0, 1), means[:, 2], atol=1e-5)
 
 
 @pytest.mark.parametrize("tower", ["tower", "pyramid", "pool"])

@@ -46,7 +46,7 @@ def assert_holds(memory, model, indices):
     """The memory's sums, tokens and points are those of `indices`, encoded afresh, to 1e-4 relative."""
     held, fresh = memory._representation(), encoded_afresh(model, indices, memory.anchor)
     pairs = [(held.total, fresh.total), (held.cloud.positions, fresh.cloud.positions),
-             (held.cloud.attributes, fresh.cloud.attributes)]
+             (held.cloud.pictures, fresh.cloud.pictures)]
     for modality in "rdo":
         pairs += [(held.keys[modality], fresh.keys[modality]), (held.values[modality], fresh.values[modality])]
     for one, other in pairs:
@@ -137,7 +137,7 @@ def test_observations_without_depth_or_objects_join_those_that_have_them(model):
     depth_with_gaps = depth.copy()
     depth_with_gaps[:3] = np.nan
     memory.add(rgb, pose, depth_with_gaps)
-    assert memory._representation().cloud.valid.sum() == 2 * SIZE * SIZE - 3 * SIZE
+    assert memory._representation().cloud.depth.gt(0).sum() == 2 * SIZE * SIZE - 3 * SIZE
     assert np.isfinite(memory.predict(QUERY, samples=2).spread).all()
 
 
