@@ -143,7 +143,7 @@ def closed_gaps(depth: Tensor) -> Tensor:
     """Depth images (b, q, s, s), FARTHEST_M where there is none, with the gaps between points of a surface closed.
 
     A morphological closing: the least depth around, then the greatest of these around. So a gap inside a surface, and
-    a farther point that shines through it, get the surface's depth, while a surface's outer edge grows by one pixel only.
+    a farther point that shines through it, get the surface's depth, while its outer edge grows by one pixel only.
     """
     def closed(radius: int) -> Tensor:
         window = {"kernel_size": 2 * radius + 1, "stride": 1, "padding": radius}
