@@ -23,7 +23,9 @@ Shapes: b scenes, q queries of each, n = b * q, l layers.
 
 from __future__ import annotations
 
+import itertools
 import sys
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -169,6 +171,7 @@ class TrainingStep:
         self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
         self._averaged = [] if average is None else list(average.parameters())
         self._rate = torch.zeros((), device=device)
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")  # launched first
         self.optimiser = torch.optim.Adam(self._parameters, **self._device_settings())
         self._buffers = _flat_like(self._parameters) if processes > 1 else None
         self._sums: dict[tuple[str, ...], Tensor] = {}  # names of figures -> 2 k: sums, numbers of usable steps
@@ -186,6 +189,8 @@ class TrainingStep:
         """Learn from a batch (b, q) with noise (l, n, *, g, g), all on the device."""
         self._set_learning_rate(now.learning_rate)
         inputs = (batch, noise, torch.full((), now.sigma, device=self.device))
+        if self._graphs is not None:
+            inputs = self._graphs.placed(inputs)
         parts, between = (self._gradients, self._update), self._average_gradients
         if self._processes == 1:
             parts, between = (self._whole,), None
@@ -379,9 +384,8 @@ def _flat_like(parameters: list[nn.Parameter]) -> _GradientBuffer:
 
 @dataclass
 class _Recording:
-    """Recorded parts of a step, and the tensors that they read."""
+    """Recorded parts of a step, each as what does it again."""
 
-    inputs: tuple
     replays: list[Callable[[], None]]
     last_use: int = 0
 
@@ -398,24 +402,34 @@ class StepGraphs:
         self._stream, self._pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
         self._recordings: dict[Hashable, _Recording] = {}
         self._uses: dict[Hashable, int] = {}
+        self._places: dict[Hashable, tuple] = {}  # of each form: tensors for its inputs
         self._storage: dict[Hashable, Tensor] = {}  # by place among the inputs and type: what forms share
         self.failed, self._runs = False, 0  # whether recording failed
+
+    def placed(self, inputs: tuple) -> tuple:
+        """The inputs, copied to where those of their form always are. Valid until the next are."""
+        form = form_of(inputs)
+        if form not in self._places:
+            numbers = itertools.count()
+            self._places[form] = mapped(inputs, lambda tensor: self._place(next(numbers), tensor))
+        torch._foreach_copy_(tensors_of(self._places[form]), tensors_of(inputs))
+        return self._places[form]
 
     def run(
         self, parts: Sequence[Callable], between: Callable[[], None] | None, inputs: tuple, *choices: Hashable
     ) -> None:
         """Do `part(inputs, *choices)` for each of the parts, and `between`, which is not recorded, after all but one.
 
-        A part may only change tensors, and only read tensors of the inputs or that are always in the same place.
+        inputs: as `placed`. A part may only change tensors, and only read those that are always in the same place.
         """
         self._runs += 1
         key = (form_of(inputs), choices)
-        if key not in self._recordings and not self._record(key, parts, inputs, choices):
-            return self._launch(lambda: run_parts([partial(part, inputs, *choices) for part in parts], between))
-        recording = self._recordings[key]
-        recording.last_use = self._runs
-        torch._foreach_copy_(tensors_of(recording.inputs), tensors_of(inputs))
-        run_parts(recording.replays, between)
+        bound = [partial(part, inputs, *choices) for part in parts]
+        if key in self._recordings or self._record(key, bound):
+            self._recordings[key].last_use = self._runs
+            run_parts(self._recordings[key].replays, between)
+        else:
+            self._launch(lambda: run_parts(bound, between))
 
     def _launch(self, work: Callable[[], None]) -> None:
         here = torch.cuda.current_stream()
@@ -424,21 +438,21 @@ class StepGraphs:
             work()
         here.wait_stream(self._stream)
 
-    def _record(self, key: Hashable, parts: Sequence[Callable], inputs: tuple, choices: tuple) -> bool:
+    def _record(self, key: Hashable, parts: Sequence[Callable[[], None]]) -> bool:
         """Record a form of input if it is time to; returns whether it was."""
         self._uses[key] = self._uses.get(key, 0) + 1
         if self.failed or self._uses[key] <= LAUNCHED_FIRST or not self._has_room():
             return False
-        held = self._places_for(inputs)
         try:
-            replays = [recorded(partial(part, held, *choices), self._stream, self._pool) for part in parts]
-        except torch.OutOfMemoryError:
-            raise
+            replays = [recorded(part, self._stream, self._pool) for part in parts]
         except RuntimeError as error:
-            say(f"training without CUDA graphs, recording one failed: {_first_line(error)}")
+            cause = error.__context__ or error  # ending the recording fails, too
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
+            say(f"training without CUDA graphs, recording one failed: {_first_line(cause)}")
             self.failed = True
             return False
-        self._recordings[key] = _Recording(held, replays)
+        self._recordings[key] = _Recording(replays)
         return True
 
     def _has_room(self) -> bool:
@@ -449,11 +463,6 @@ class StepGraphs:
             return False
         del self._recordings[oldest], self._uses[oldest]
         return True
-
-    def _places_for(self, inputs: tuple) -> tuple:
-        """Tensors like the inputs, in memory that forms of all sizes share: the largest so far."""
-        places = iter(range(len(tensors_of(inputs))))
-        return mapped(inputs, lambda tensor: self._place(next(places), tensor))
 
     def _place(self, place: int, tensor: Tensor) -> Tensor:
         slot = (place, tensor.dtype)
@@ -472,7 +481,7 @@ def recorded(work: Callable[[], None], stream: torch.cuda.Stream, pool: Any) -> 
     return graph.replay
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 

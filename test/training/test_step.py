@@ -276,14 +276,31 @@ def test_recorded_steps_equal_launched_ones_whatever_comes_between(recorder):
 
 def test_a_step_that_cannot_be_recorded_is_launched_and_that_is_said_once(recorder, monkeypatch, capsys):
     def failing(work, stream, pool):
-        raise RuntimeError("operation not permitted when stream is capturing")
+        try:
+            raise RuntimeError("operation not permitted")
+        finally:
+            raise RuntimeError("the recording is broken")  # as ending it says
 
     monkeypatch.setattr(step_module, "recorded", failing)
     step, model, _ = trained(GRAPHS, steps=6)
     _, plain, _ = trained(steps=6)
     assert step.execution == PLAIN
-    assert capsys.readouterr().err.count("training without CUDA graphs, recording one failed") == 1
+    assert capsys.readouterr().err == (
+        "training without CUDA graphs, recording one failed: RuntimeError: operation not permitted\n"
+    )
     assert_equal_weights(model, plain)
+
+
+def test_no_memory_left_for_a_graph_is_no_reason_to_go_on_without(recorder, monkeypatch):
+    def failing(work, stream, pool):
+        try:
+            raise torch.OutOfMemoryError("tried to allocate")
+        finally:
+            raise RuntimeError("the recording is broken")
+
+    monkeypatch.setattr(step_module, "recorded", failing)
+    with pytest.raises(torch.OutOfMemoryError):
+        trained(GRAPHS, steps=6)
 
 
 def test_the_number_of_graphs_is_bounded_and_those_long_unused_give_way(recorder, monkeypatch):
