@@ -39,7 +39,7 @@ from training.configuration import (
 from training.data.trajectories import HousesConfig, TrajectorySet, render_houses
 from training.device import chosen_device
 from training.evaluate import EvaluationConfig
-from training.houses import TrajectoryMaker
+from training.houses import CLASS_NAMES, TrajectoryMaker
 from training.networks import read_network
 from training.train import TrainConfig, check_run, train
 
@@ -55,7 +55,9 @@ class Row(NamedTuple):
     sentence: str  # what it shows
 
 
-NO_REPROJECTION = "model.reprojection=false model.reprojection_objects=false model.depth_estimation_channels=0"
+NO_REPROJECTION = (
+    "model.reprojection=false model.reprojection_objects=false model.depth_estimation_channels=0 model.close_gaps=false"
+)
 PUBLISHED_ARITHMETIC = (
     f"arithmetic=published {NO_REPROJECTION} model.representation_channels=256 model.attention_tokens=1 "
     "model.predict_depth=false model.predicted_classes=0 sampling.poses=box model.position_scale=50"
@@ -64,7 +66,13 @@ ROWS = {
     "base": Row("placenet-small", "", "placenet-small as it is"),
     "another-seed": Row("placenet-small", "seed=1", "the same by chance: what smaller differences say nothing"),
     "no-reprojection": Row("placenet-small", NO_REPROJECTION, "without reprojected observations"),
+    "close-gaps": Row("placenet-small", "model.close_gaps=true", "surfaces reprojected, not points"),
+    "leave-gaps": Row("placenet-small", "model.close_gaps=false", "points reprojected, not surfaces"),
+    "objects-reprojected": Row("placenet-small", "model.reprojection_objects=true", "objects reprojected, too"),
     "no-objects-reprojected": Row("placenet-small", "model.reprojection_objects=false", "only colours reprojected"),
+    "depth-estimate": Row(
+        "placenet-small", "model.depth_estimation_channels=16", "depth estimated from colour where it is missing"
+    ),
     "no-depth-estimate": Row(
         "placenet-small", "model.depth_estimation_channels=0", "nothing reprojected where there is no depth camera"
     ),
@@ -79,9 +87,12 @@ ROWS = {
         "placenet-small", "sampling.drop_depth=0 sampling.drop_objects=0", "depth and objects always there"
     ),
     "drop-half": Row("placenet-small", "sampling.drop_depth=0.5", "every second batch without depth"),
-    "no-heads": Row(
-        "placenet-small", "model.predict_depth=false model.predicted_classes=0", "without heads for depth and objects"
+    "heads": Row(
+        "placenet-small",
+        f"model.predict_depth=true model.predicted_classes={len(CLASS_NAMES)}",
+        "depth and objects told",
     ),
+    "no-heads": Row("placenet-small", "model.predict_depth=false model.predicted_classes=0", "colour alone is told"),
     "sigma-0.7": Row("placenet-small", "schedule.final_sigma=0.7", "the published final sigma"),
     "sigma-0.2": Row("placenet-small", "schedule.final_sigma=0.2", "a lower final sigma"),
     "kl-0.1": Row("placenet-small", "schedule.kl_weight=0.1", "a tenth of the KL's weight"),

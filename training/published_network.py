@@ -103,12 +103,16 @@ class PublishedNetwork(nn.Module):
         query_images: Tensor,
         hold_attention_weights: bool = False,
         noise: Tensor | None = None,
+        predicted_queries: int = 0,
     ) -> Reconstruction:
         """Training: reconstruct query images (b, q, 3, s, s) at (b, q, 7), with the KL terms of the objective.
 
         hold_attention_weights: keep the gammas at their start, as published while sigma is above 0.7.
         noise: (l, b q, latent channels, g, g), what the latents are sampled with; drawn here if it is not given.
+        predicted_queries: 0: the published model reconstructs every query. Raises ValueError for more.
         """
+        if predicted_queries:
+            raise ValueError(f"the published model reconstructs every query, predicted_queries is {predicted_queries}")
         scene = self._encoded(observations, ANNEALING_SIGMA if hold_attention_weights else FINAL_SIGMA)
         images, kl = self._paint(scene, query_viewpoints, query_images, None, noise)
         if hold_attention_weights:  # no share in the result, but distributed training waits for each gradient
