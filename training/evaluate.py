@@ -215,7 +215,7 @@ def ask(
     """
     values: dict[str, dict[str, list[np.ndarray]]] = {}
     trajectories, distances = [], []
-    whole = _asked(sampling, config)
+    whole = asked_sampling(sampling, config)
     for step, first in enumerate(range(0, config.queries, config.scenes)):
         draw = draw_scenes(whole, data.lengths, config.scenes, EVALUATION_SEED, step, observations)
         draw = draw.rows(slice(0, config.queries - first))
@@ -225,10 +225,10 @@ def ask(
         apart = pose_distances(batch.observations.viewpoints, batch.query_viewpoints, model).amin(dim=2)
         distances.append(apart.flatten().cpu().numpy())
         for inputs in config.inputs:
-            given = _given(batch.observations, inputs)
+            observed = given(batch.observations, inputs)
             for name, predict in predictors.items():
                 once = name in RIVALS and inputs != config.inputs[0]
-                prediction = None if once else predict(given, batch.query_viewpoints)
+                prediction = None if once else predict(observed, batch.query_viewpoints)
                 if prediction is not None:
                     row = values.setdefault(row_name(name, inputs, config), {})
                     for measure, value in judged(prediction, batch, seen).items():
@@ -328,7 +328,7 @@ def all_figures(answers: dict[int, Answers]) -> dict:
     }
 
 
-def _asked(sampling: SamplingConfig, config: EvaluationConfig) -> SamplingConfig:
+def asked_sampling(sampling: SamplingConfig, config: EvaluationConfig) -> SamplingConfig:
     """How the queries are drawn: all that the data has; what is not given is taken away later."""
     fewest, most = min(config.observations), max(config.observations)
     return replace(
@@ -336,7 +336,7 @@ def _asked(sampling: SamplingConfig, config: EvaluationConfig) -> SamplingConfig
     )
 
 
-def _given(observations: Observations, inputs: str) -> Observations:
+def given(observations: Observations, inputs: str) -> Observations:
     """Observations without what is not among the inputs."""
     names = inputs.split("+")
     return replace(
@@ -465,7 +465,7 @@ def main(argv: list[str]) -> None:
         data = render_houses(config.first_seed, config.houses, maker, place)
     classes = model.about.get("object_classes", CLASS_NAMES)
     of_data = data.description.class_names if isinstance(data, ShardSet) else CLASS_NAMES
-    if "objects" in data.modalities and list(classes) != list(of_data):
+    if of_data and list(classes) != list(of_data):
         print(f"warning: {config.data}: its object classes are not those of {config.weights}", file=sys.stderr)
     predictors = network_predictors(model, config.evaluation) | rivals(model.config, config.evaluation, device)
     sampling = replace(config.sampling, poses=poses_of(model))

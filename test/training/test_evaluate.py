@@ -17,6 +17,7 @@ from training.data.shards import Description
 from training.data.trajectories import TrajectorySet
 from training.data.writing import write_dataset
 from training.evaluate import EvaluationConfig, check_inputs, data_named, evaluate, prior_prediction, table
+from training.published_network import PublishedNetwork
 from training.visibility import seen_pixels
 
 CPU = torch.device("cpu")
@@ -43,7 +44,7 @@ def knowing(rooms, **wrong):
     steps = iter(range(100))
 
     def predict(observations, viewpoints):
-        config = training.evaluate._asked(SAMPLING, EvaluationConfig(observations=(3,)))
+        config = training.evaluate.asked_sampling(SAMPLING, EvaluationConfig(observations=(3,)))
         draw = draw_scenes(config, rooms.lengths, 4, training.evaluate.EVALUATION_SEED, next(steps), 3)
         batch = assemble(draw, rooms.fetch(draw), MODEL.position_scale, CPU)
         assert torch.equal(batch.query_viewpoints, viewpoints)
@@ -236,3 +237,15 @@ def test_the_data_may_be_named_without_its_key():
     assert data_named(["w", "some/folder", "device=cpu"]) == ["w", "data=some/folder", "device=cpu"]
     assert data_named(["w", "device=cpu"]) == ["w", "device=cpu"] and data_named(["--help"]) == ["--help"]
     assert data_named(["w", "--help"]) == ["w", "--help"]
+
+
+def test_the_authors_model_is_asked_the_same_in_its_own_poses(rooms, tmp_path, capsys):
+    config = PlaceNetConfig(image_size=16, representation_channels=16, hidden_channels=8, canvas_channels=8, layers=1,
+                            reprojection=False, position_scale=50.0)  # fmt: skip
+    torch.manual_seed(0)
+    PublishedNetwork(config).save_pretrained(tmp_path / "weights", {"configuration": {"sampling": {"poses": "box"}}})
+    data, out = stored_rooms(tmp_path / "data"), tmp_path / "out"
+    training.evaluate.main([str(tmp_path / "weights"), data, *ASKED, "evaluation.observations=3", f"output={out}"])
+    rows = json.loads((out / "figures.json").read_text())["figures"]["3"]
+    assert "spread_seen" in rows["this network"] and "its prior's mean" not in rows
+    assert rows["reprojection"]["rmse_seen"]["mean"] < rows["nearest image"]["rmse_seen"]["mean"]
