@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 NETWORK = "this network"  # its name among the figures of a run (training.evaluate)
 COLOUR = "this network, colour"  # given no depth and no objects
+PRIOR_MEAN, PRIOR_MEAN_COLOUR = "its prior's mean", "its prior's mean, colour"
 BASELINES = ("mean image", "nearest image", "reprojection")
 FEW, MANY = 0, -1  # of the numbers of observations
 
@@ -27,9 +28,11 @@ COLUMNS = (
     Column("RMSE, {}", NETWORK, "rmse", FEW, 1),
     Column("RMSE, {}", NETWORK, "rmse", MANY, 1),
     Column("SSIM, {}", NETWORK, "ssim", MANY, 3),
-    Column("colour alone: RMSE, {}", COLOUR, "rmse", FEW, 1),
-    Column("RMSE, {}", COLOUR, "rmse", MANY, 1),
-    Column("depth RMSE, m, {}", NETWORK, "depth_rmse", MANY, 3),
+    Column("of the prior's mean, {}", PRIOR_MEAN, "rmse", MANY, 1),
+    Column("RMSE, colour alone, {}", COLOUR, "rmse", FEW, 1),
+    Column("RMSE, colour alone, {}", COLOUR, "rmse", MANY, 1),
+    Column("of the prior's mean, colour alone, {}", PRIOR_MEAN_COLOUR, "rmse", MANY, 1),
+    Column("depth RMSE (m), {}", NETWORK, "depth_rmse", MANY, 3),
     Column("objects right, {}", NETWORK, "object_accuracy", MANY, 3),
     Column("spread unseen / seen, {}", NETWORK, "spread_ratio", MANY, 2),
 )
