@@ -33,6 +33,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from placenet_ros.model import PlaceNetConfig, WeightsError
+from placenet_ros.model import Observations, PlaceNetConfig, WeightsError
+from training.baselines import Prediction
 from training.checkpoints import checkpoint_path, newest_checkpoint, read_checkpoint, save_checkpoint, write_whole
 from training.configuration import (
     REPOSITORY,
@@ -58,7 +60,8 @@ from training.configuration import (
     setting,
 )
 from training.data.dataset import ShardSet
-from training.data.sampling import Batch, SamplingConfig, assemble, check_poses
+from training.data.prefetch import Prefetch
+from training.data.sampling import Batch, SamplingConfig, check_poses
 from training.data.scenes import StepScenes, TrajectorySource, scene_stream
 from training.data.trajectories import (
     BYTES_PER_PIXEL,
@@ -216,25 +219,26 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
     done = begun = progress(config.schedule, samples_seen, seconds_before)
     samples = config.samples_per_step
     data = unseen = None
+    batches = nullcontext()
     if done < 1:
         data = stored.get("train") or houses_to_train_on(houses.train, maker, place, processes, make_houses)
         scenes = StepScenes(data, config.sampling, config.scenes, config.seed, rows)
         stream = scene_stream(scenes, samples_seen // samples, config.data.workers_of(processes))
+        batches = Prefetch(stream, config.model.position_scale, device)
     if first:
         unseen = stored.get("unseen") or (make_houses or render_houses)(UNSEEN_SEEDS_FROM, houses.unseen, maker, place)
+    held = {"seen": copy.copy(data), "unseen": unseen}  # a reader of its own: batches are read beside evaluations
     processes.wait()
 
     # ---- The loop. A signal ends it after the step that it came in, in all processes, with a checkpoint.
     log = RunLog(run, samples_seen) if first else None
     best, stopping = best_rmse(run, samples_seen) if first else 0.0, 0
     start, logged, waited = time.monotonic(), (samples_seen, time.monotonic()), 0.0
-    with StopSignals() as signals:
+    with StopSignals() as signals, batches:
         while done < 1 and not stopping:
             # One step: everything in it is queued on the device without waiting for it.
-            number, asked_at = samples_seen // samples, time.monotonic()
-            draw, frames = next(stream)
-            waited += time.monotonic() - asked_at
-            batch = assemble(draw, frames, config.model.position_scale, device)
+            number = samples_seen // samples
+            batch = next(batches)
             noise = latent_noise(config.model, samples, config.seed, number, device, samples_of(rows, config))
             rate, pixel_sigma = learning_rate(config.schedule, done), sigma(config.schedule, done)
             annealing = pixel_sigma > config.schedule.final_sigma
@@ -262,12 +266,12 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
                     figures |= {f"gamma/{name}": a.gamma.item() for name, a in model.attention.items()}
                     figures |= {"learning_rate": rate, "sigma": pixel_sigma}
                     figures["samples_per_second"] = (samples_seen - logged[0]) / (ended - logged[1])
-                    figures["data_wait"] = waited / (ended - logged[1])
+                    figures["data_wait"] = (batches.seconds_waited - waited) / (ended - logged[1])
                     figures["minutes_left"] = (1 - done) / (done - begun) * (ended - start) / 60
                     figures["damaged_trajectories"] = getattr(data, "damaged", 0)
                     log.write(samples_seen, figures)
                     say(processes, status_line(config.schedule, samples_seen, done, figures))
-                logged, waited = (samples_seen, time.monotonic()), 0.0
+                logged, waited = (samples_seen, time.monotonic()), batches.seconds_waited
             if saving and first:
                 state = {"samples_seen": samples_seen, "seconds": seconds, "model": model.state_dict(),
                          "average": average.state_dict(), "optimiser": step.optimiser_state()}  # fmt: skip
@@ -275,7 +279,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
             if crossed(config.evaluate_every, samples_seen, samples) and done < 1 and not stopping:
                 paused = time.monotonic()
                 if first:
-                    rmse = evaluate_on_the_way(average, {"seen": data, "unseen": unseen}, config, samples_seen, log)
+                    rmse = evaluate_on_the_way(average, held, config, samples_seen, log, signals)
                     if rmse < best:
                         best = rmse
                         about = {"samples": samples_seen, "rmse": rmse, "configuration": as_dict(config)}
@@ -419,14 +423,32 @@ def say(processes: Processes, line: str) -> None:
 
 
 def evaluate_on_the_way(
-    model: Network, data: dict[str, TrajectorySource], config: TrainConfig, samples_seen: int, log: RunLog
+    model: Network,
+    data: dict[str, TrajectorySource],
+    config: TrainConfig,
+    samples_seen: int,
+    log: RunLog,
+    signals: StopSignals,
 ) -> float:
-    """Note figures of predictions on each data set, and pictures of the last; returns the RMSE on that."""
+    """Note figures of predictions on each data set, and pictures of the last; returns the RMSE on that.
+
+    Breaks off where a signal comes, and returns infinity: the checkpoint must not wait.
+    """
     asked = replace(config.evaluation, queries=config.evaluate_queries, samples=1, spread_samples=0)
     device = next(model.parameters()).device
+    predict = prior_prediction(model, 1)
+
+    def predict_unless_stopped(observations: Observations, query_viewpoints: Tensor) -> Prediction:
+        if signals.received:
+            raise _Stopped
+        return predict(observations, query_viewpoints)
+
     for name, trajectories in data.items():
-        predictors = {"model": prior_prediction(model, 1)}
-        figures = evaluate(predictors, trajectories, config.sampling, asked, config.model, device)
+        try:
+            predictors = {"model": predict_unless_stopped}
+            figures = evaluate(predictors, trajectories, config.sampling, asked, config.model, device)
+        except _Stopped:
+            return math.inf
         log.write(samples_seen, flat_figures(figures, name))
         rmses = {count: rows["model"]["rmse"]["mean"] for count, rows in figures.items()}
         shown = ", ".join(f"{rmse:.2f} with {count}" for count, rmse in rmses.items())
@@ -434,6 +456,10 @@ def evaluate_on_the_way(
     most = max(config.evaluation.observations)
     log.draw(samples_seen, image_grid(model, trajectories, config.sampling, most, config.seed, device))
     return sum(rmses.values()) / len(rmses)
+
+
+class _Stopped(Exception):
+    """An evaluation on the way was broken off."""
 
 
 def best_rmse(run: Path, samples_seen: int) -> float:

@@ -1,0 +1,85 @@
+"""Training that is stopped or killed, as real processes: nothing is lost but what came after the last checkpoint."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from small_run import SMALL, assert_same_weights, rooms_on_disk, start_sh, train_here
+
+from training.checkpoints import newest_checkpoint
+
+LONGER = ["schedule.samples=400", "evaluate_every=200"]
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    return [*SMALL, *LONGER, *rooms_on_disk(tmp_path_factory.mktemp("rooms") / "data")]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(words, tmp_path_factory):
+    """The folder of a run by one process."""
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    train_here(*words, f"run={run}")
+    return run
+
+
+def training_at_work(run, *words):
+    """training/run.sh, once it has told figures that were not there before."""
+    before = told(run)
+    training = start_sh(*words, f"run={run}")
+    while training.poll() is None and told(run) <= before:
+        time.sleep(0.02)
+    assert training.poll() is None, training.communicate()[1]
+    return training
+
+
+def told(run):
+    """Samples that the newest figures are of."""
+    path = run / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return max([int(line.split(",")[0].split()[-1]) for line in lines if '"loss"' in line], default=0)
+
+
+def test_stopped_and_killed_training_ends_as_uninterrupted_training_bit_for_bit(words, uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    stopped = training_at_work(run, *words, "checkpoint_every=400")
+    stopped.send_signal(signal.SIGTERM)
+    _, said = stopped.communicate(timeout=60)
+    samples_seen = newest_checkpoint(run / "checkpoints")["samples_seen"]
+    assert stopped.returncode == 143 and 0 < samples_seen < 400, said
+    assert f"stopped by SIGTERM after {samples_seen} samples: the same command goes on from there" in said
+    assert not (run / "weights").exists()
+    killed = training_at_work(run, *words, "checkpoint_every=8")
+    killed.kill()
+    assert killed.wait(60) == -signal.SIGKILL
+    train_here(*words, f"run={run}")
+    assert_same_weights(run, uninterrupted)
+    states = [newest_checkpoint(folder / "checkpoints") for folder in (run, uninterrupted)]
+    for part in ("model", "average"):
+        assert all(torch.equal(tensor, states[1][part][name]) for name, tensor in states[0][part].items())
+
+
+def test_two_processes_stop_together_at_ctrl_c_and_one_goes_on(words, uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    training = training_at_work(run, *words, "checkpoint_every=400", "processes=2")
+    training.send_signal(signal.SIGINT)
+    _, said = training.communicate(timeout=60)
+    samples_seen = newest_checkpoint(run / "checkpoints")["samples_seen"]
+    assert training.returncode == 130 and 0 < samples_seen < 400, said
+    assert said.count("stopped by SIGINT") == 1
+    train_here(*words, f"run={run}")
+    assert_same_weights(run, uninterrupted, tolerance=1e-4)  # rounding, over 50 steps
+
+
+def test_a_process_that_is_killed_ends_the_others_and_that_is_said(words, tmp_path):
+    training = training_at_work(tmp_path / "run", *words, "schedule.samples=40000", "processes=2")
+    listed = subprocess.run(["pgrep", "-P", str(training.pid)], capture_output=True, text=True)
+    os.kill(int(listed.stdout.split()[-1]), signal.SIGKILL)
+    _, said = training.communicate(timeout=60)
+    assert training.returncode != 0
+    assert "was ended by SIGKILL" in said or "another process of this training ended" in said, said
+    assert "Traceback" not in said, said

@@ -1,0 +1,160 @@
+"""training/run.sh: what it launches, and that several processes learn what one learns."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+
+import pytest
+import torch
+from small_run import SAMPLES, SMALL, assert_same_weights, rooms_on_disk, run_sh, start_sh, train_here
+
+import training.launch
+from training.configuration import UserError
+from training.processes import begin_processes
+
+# ---- How it is launched ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """A machine with four GPUs, as far as one can tell without using them."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+
+
+@pytest.mark.parametrize(
+    "words, launched",
+    [
+        ("scenes=8", "OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node=4 -m training.train scenes=8"),
+        ("gpu=2", "CUDA_VISIBLE_DEVICES=2 PYTHON -m training.train"),
+        ("processes=1", "PYTHON -m training.train"),
+        (
+            "nnodes=2 rdzv=first:29400 scenes=8 run=runs/far",
+            "OMP_NUM_THREADS=1 torchrun --nnodes=2 --nproc-per-node=4 --rdzv-backend=c10d "
+            "--rdzv-endpoint=first:29400 --rdzv-id=runs-far -m training.train scenes=8 run=runs/far",
+        ),
+        ("device=cpu", "PYTHON -m training.train device=cpu"),
+    ],
+)
+def test_what_is_launched(words, launched, gpus, capsys, monkeypatch):
+    monkeypatch.setattr("sys.executable", "PYTHON")
+    training.launch.main(["print=true", *words.split()])
+    assert capsys.readouterr().out.strip() == launched
+
+
+def test_gpu_numbers_are_those_that_this_shell_may_use(gpus, capsys, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    training.launch.main(["--print", "gpu=2"])
+    assert capsys.readouterr().out.startswith("CUDA_VISIBLE_DEVICES=6 ")
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("smoke schedule.sampls=3", "unknown key 'schedule.sampls'; the nearest is 'schedule.samples'"),
+        ("device=cpu processes=5", r"scenes \(12\) .* multiple of their number \(5\): set scenes=10"),
+        ("gpu=4", "gpu=4: this machine has 4, numbered from 0"),
+        ("processes=8", "processes=8: one for each GPU at most, and this machine has 4"),
+        ("gpu=0 processes=2", "gpu= is one process on one machine"),
+        ("nnodes=2", r"nnodes= \(over 1\) and rdzv=HOST:PORT need each other"),
+        ("data.train=no/such", "no/such: no data set"),
+    ],
+)
+def test_a_mistake_is_said_before_anything_starts(words, message, gpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "execv", None)
+    with pytest.raises(UserError, match=message):
+        training.launch.main(words.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_and_dry_run_look_for_no_gpu_and_leave_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for function in ("device_count", "is_available", "init"):
+        monkeypatch.setattr(torch.cuda, function, None)
+    training.launch.main(["--help"])
+    shown = capsys.readouterr().out
+    assert "\n  gpu " in shown and "\n  schedule.learning_rate " in shown
+    training.launch.main(["smoke", "--dry-run", "processes=2"])
+    assert "samples a step" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_process_has_the_gpu_of_its_number_and_gradients_go_through_nccl(monkeypatch):
+    """As far as it goes without a GPU: up to joining the group."""
+    joined = []
+    for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: joined.append(str(device)))
+    monkeypatch.setattr(
+        torch.distributed,
+        "init_process_group",
+        lambda backend, **also: joined.append((backend, str(also["device_id"]))),
+    )
+    monkeypatch.setattr(torch.distributed, "new_group", lambda backend, **_: joined.append(backend))
+    processes = begin_processes("auto")
+    assert joined == ["cuda:1", ("nccl", "cuda:1"), "gloo"]
+    assert (processes.rank, processes.count, processes.count_here) == (5, 8, 4)
+    assert processes.share(32) == slice(20, 24) and not processes.first
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match="4 processes on a machine with 1 GPUs"):
+        begin_processes("auto")
+
+
+def test_the_script_runs_in_any_folder_with_jemalloc_where_it_is_installed(tmp_path):
+    """Any library stands in for it, found by a stand-in for ldconfig."""
+    library, ldconfig = tmp_path / "libjemalloc.so.2", tmp_path / "ldconfig"
+    libm = subprocess.run(["/bin/sh", "-c", "ls /lib/*-linux-gnu/libm.so.6"], capture_output=True, text=True)
+    shutil.copy(libm.stdout.split()[0], library)
+    ldconfig.write_text(f"#!/bin/sh\necho '\tlibjemalloc.so.2 (libc6) => {library}'\n")
+    ldconfig.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LD_PRELOAD")}
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    (tmp_path / "training").mkdir()  # not ours
+    found = run_sh("smoke", "device=cpu", "--print", env=environment, cwd=tmp_path)
+    assert found.stdout.startswith(f"LD_PRELOAD={library} "), found.stderr
+    assert found.stdout.endswith("-m training.train smoke device=cpu\n")
+    ldconfig.write_text("#!/bin/sh\n")
+    absent = run_sh("smok", "device=cpu", "--print", env=environment, cwd=tmp_path)
+    assert absent.returncode == 2 and absent.stderr.startswith("error: no configuration 'smok'")
+    assert absent.stderr.count("\n") == 1, "it says nothing of what is not installed"
+
+
+# ---- Several processes -----------------------------------------------------------------------------------------------
+
+
+def test_two_processes_learn_what_one_learns_and_share_the_rendering_of_houses(tmp_path):
+    words = [*SMALL, "houses.train=3", "houses.unseen=1", "houses.walk.frames=15"]
+    train_here(*words, f"run={tmp_path / 'one'}")
+    done = run_sh(*words, "processes=2", f"run={tmp_path / 'two'}")
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(tmp_path / "one", tmp_path / "two", tolerance=1e-5)
+    assert done.stderr.count(f"\n{SAMPLES} samples") == 1, "one process alone speaks"
+    losses = [last_figures(tmp_path / run)["loss"] for run in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def last_figures(run):
+    lines = [json.loads(line) for line in open(run / "metrics.jsonl")]
+    return [line for line in lines if "loss" in line][-1]
+
+
+def test_two_machines_with_two_processes_each_learn_what_one_learns(tmp_path):
+    """Both are this one: two commands, as on two."""
+    words = [*SMALL, *rooms_on_disk(tmp_path / "data")]
+    train_here(*words, f"run={tmp_path / 'one'}")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    asked = [*words, "processes=2", "nnodes=2", f"rdzv=localhost:{port}", f"run={tmp_path / 'four'}"]
+    machines = [start_sh(*asked) for _ in range(2)]
+    for machine in machines:
+        _, said = machine.communicate(timeout=150)
+        assert machine.returncode == 0, said
+    assert_same_weights(tmp_path / "one", tmp_path / "four", tolerance=1e-5)
