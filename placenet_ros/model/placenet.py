@@ -268,17 +268,20 @@ class PlaceNet(nn.Module):
         return SceneRepresentation(features_bmcgg["r"].sum(dim=1, dtype=torch.float32), keys, values, cloud)
 
     def predict(self, scene: SceneRepresentation, query_viewpoints: Tensor,
-                generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
+                generator: torch.Generator | None = None, temperature: float = 1.0,
+                noise: Tensor | None = None) -> Tensor:
         """One sample from the prior of each view at (b, q, 7) -> (b, q, 3, s, s) in [0, 1].
 
         temperature: of the prior's standard deviations: 1 samples from it, 0 takes its means.
+        noise: what the latents are sampled with, as in `forward`; drawn by `generator` if it is not given.
         """
-        return self.predict_view(scene, query_viewpoints, generator, temperature).images
+        return self.predict_view(scene, query_viewpoints, generator, temperature, noise).images
 
     def predict_view(self, scene: SceneRepresentation, query_viewpoints: Tensor,
-                     generator: torch.Generator | None = None, temperature: float = 1.0) -> PredictedViews:
+                     generator: torch.Generator | None = None, temperature: float = 1.0,
+                     noise: Tensor | None = None) -> PredictedViews:
         """As `predict`, with the depth and the object classes of the same sample where the model predicts them."""
-        painting, _ = self._paint(scene, query_viewpoints, None, generator, temperature, False)
+        painting, _ = self._paint(scene, query_viewpoints, None, generator, temperature, False, noise)
         shape, classes = query_viewpoints.shape[:2], painting.class_logits
         return PredictedViews(painting.images.clamp(0.0, 1.0).unflatten(0, shape),
                               None if painting.depth is None else painting.depth.metres.unflatten(0, shape),
