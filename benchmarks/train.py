@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import gc
 import itertools
 import json
 import math
@@ -237,17 +238,35 @@ def ceiling(arguments: argparse.Namespace) -> Iterator[dict]:
 
 
 def convolution(batch: int, inward: int, out: int, grid: int, repeats: int, device: torch.device) -> dict:
-    """A 5 x 5 convolution in bf16, forward and backward to input and weights, channels_last."""
+    """A 5 x 5 convolution in bf16, channels_last: forward, its gradients, and that of its input in another way.
+
+    The input's gradient is itself a convolution, of the output's gradient with the weights turned round: worth its
+    copies where forward kernels are the faster ones.
+    """
     kinds = {"device": device, "dtype": torch.bfloat16}
-    x = torch.randn(batch, inward, grid, grid, **kinds).to(memory_format=torch.channels_last).requires_grad_()
-    weight = torch.randn(out, inward, 5, 5, **kinds).to(memory_format=torch.channels_last).requires_grad_()
+    x = torch.randn(batch, inward, grid, grid, **kinds).to(memory_format=torch.channels_last)
+    weight = torch.randn(out, inward, 5, 5, **kinds).to(memory_format=torch.channels_last)
     upward = torch.randn(batch, out, grid, grid, **kinds).to(memory_format=torch.channels_last)
 
-    def task() -> None:
-        torch.autograd.grad(F.conv2d(x, weight, padding=2), (x, weight), upward)
+    def gradient(to_input: bool, to_weight: bool) -> Callable[[], object]:
+        arguments = (upward, x, weight, None, (1, 1), (2, 2), (1, 1), False, (0, 0), 1, (to_input, to_weight, False))
+        return lambda: torch.ops.aten.convolution_backward(*arguments)
 
-    rate = 3 * 2 * batch * grid**2 * inward * out * 25 / median_ms(task, repeats, device) / 1e9
-    return {"what": f"convolution 5 x 5, batch {batch}, {inward} to {out} channels", "tflops": rate}
+    def turned() -> Tensor:
+        around = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+        return F.conv2d(upward, around, padding=2)
+
+    work = 2 * batch * grid**2 * inward * out * 25
+    tasks = {
+        "forward": lambda: F.conv2d(x, weight, padding=2),
+        "to_input": gradient(True, False),
+        "to_input_turned": turned,
+        "to_weight": gradient(False, True),
+    }
+    ms = {name: median_ms(task, repeats, device) for name, task in tasks.items()}
+    rates = {name: work / time / 1e9 for name, time in ms.items()}
+    total = 3 * work / (ms["forward"] + ms["to_input"] + ms["to_weight"]) / 1e9
+    return {"what": f"convolution 5 x 5, batch {batch}, {inward} to {out} channels", "tflops": total, **rates}
 
 
 def speed(arguments: argparse.Namespace, way: Variant, peak: float | None) -> Iterator[dict]:
@@ -341,7 +360,10 @@ def learned(arguments: argparse.Namespace, way: Variant, device: torch.device) -
         losses.append(training.step.figures()["loss"])
     if training.step.execution != way.execution:
         raise RuntimeError(f"{way.name}: fell back, so there is nothing to compare")
-    return losses, before, weights(training.model)
+    result = losses, before, weights(training.model)
+    del training
+    gc.collect()  # a step and its graphs refer to one another
+    return result
 
 
 def weights(model: nn.Module) -> Tensor:
@@ -462,7 +484,7 @@ def machine(device: torch.device) -> str:
 
 
 HEADS = {
-    "ceiling": ("work", "TFLOP/s"),
+    "ceiling": ("work", "TFLOP/s", "forward", "gradient of input", "the same by turned weights", "of weights"),
     "speed": ("variant", "batch", "observations", "samples/s", "ms a step", "slowest ms", "TFLOP/s", "of ceiling",
               "GiB allocated", "GiB reserved", "s until ready"),
     "check": ("way", "losses apart", "weights apart", "agrees"),
@@ -479,7 +501,8 @@ def shown(value: float | None, digits: int = 0, share: bool = False) -> str:
 def cells(part: str, row: dict) -> list[str]:
     """A row as its table shows it."""
     if part == "ceiling":
-        return [row["what"] + (f" ({row['machine']})" if "machine" in row else ""), shown(row["tflops"])]
+        rates = [shown(row.get(name)) for name in ("forward", "to_input", "to_input_turned", "to_weight")]
+        return [row["what"] + (f" ({row['machine']})" if "machine" in row else ""), shown(row["tflops"]), *rates]
     if part == "check":
         numbers = [f"{row[name]:.1e}" for name in ("losses_apart", "weights_apart")]
         return [row["check"], *numbers, "yes" if row["agrees"] else "NO"]

@@ -18,6 +18,7 @@ from training.nested import form_of, mapped, tensors_of
 from training.step import (
     ExecutionConfig,
     Now,
+    Objective,
     TrainingStep,
     latent_noise,
     placenet_objective,
@@ -193,6 +194,25 @@ def test_an_optimiser_loaded_from_a_checkpoint_goes_on_as_if_it_had_not_stopped(
     for one in (step, resumed):
         one(batch_of(2), noise_of(2), NOW)
     assert_equal_weights(model, resumed_model)
+
+
+@pytest.mark.parametrize("depth", [True, False])
+def test_every_weight_learns_in_bf16(depth):
+    """Autocasting keeps the copies that it makes of weights: one made where no gradient is wanted must not stay."""
+    config = replace(SMALL, depth_estimation_channels=8)
+    torch.manual_seed(0)
+    model = PlaceNet(config)
+    before = [parameter.detach().clone() for parameter in model.depth_estimator.parameters()]
+
+    def objective(network, batch, noise, sigma, annealing):
+        result = network(batch.observations, batch.query_viewpoints, batch.query_images, annealing, noise)
+        return Objective(result.images.square().mean() + result.observation_depth.log_metres.square().mean(), {})
+
+    step = TrainingStep(model, objective, PLAIN, CPU, bf16=True, clip_gradient=1e4)
+    for number in range(3):  # the estimator's last layer begins at 0, and holds back the gradient of the others
+        step(batch_of(number, depth=depth), noise_of(number), NOW)
+    moved = [not torch.equal(a, b) for a, b in zip(before, model.depth_estimator.parameters(), strict=True)]
+    assert all(moved)
 
 
 def test_a_graph_without_a_gpu_is_refused():
