@@ -2,7 +2,7 @@
 
 Depth and spread are drawn in fixed ranges, so that sheets can be compared. What no observation has seen is outlined.
 
-Shapes: s image size.
+Shapes: b scenes with one query each, s image size.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import median_filter
+from torch import Tensor
 
 from placenet_ros.model.modalities import class_colours
+from training.baselines import Prediction
+from training.data.sampling import Batch
+from training.image_quality import image_quality
 
 SPREAD_SHOWN = 64.0  # of 255: the brightest end of the colour map
 DEPTH_SHOWN = 6.0  # metres
@@ -99,6 +103,70 @@ def contact_sheet(titles: Sequence[str], rows: Sequence[Row], scale: int, classe
             draw.text((left, top + size + 2), tile.caption, FAINT, label)
     _draw_legend(draw, (GAP, legend_at), label, any("depth" in title for title in titles), classes)
     return sheet
+
+
+def prediction_sheet(
+    batch: Batch,
+    prediction: Prediction,
+    seen: Tensor | None,
+    names: Sequence[str],
+    scale: int,
+    classes: Sequence[str],
+    reconstructions: Tensor | None = None,
+) -> Image.Image:
+    """The sheet of what was predicted, with a spread, of b scenes with one query each.
+
+    seen: (b, 1, 1, s, s) bool, see `visibility.seen_pixels`; None: not known. names: of the rows. classes: names of the
+    class ids. reconstructions: (b, 1, 3, s, s) in [0, 1], another column.
+    """
+    rmse = image_quality(prediction.images.flatten(0, 1), batch.query_images.flatten(0, 1))["rmse"].tolist()
+    columns = _columns(batch, prediction, reconstructions)
+    rows = []
+    for scene, name in enumerate(names):
+        unseen = None if seen is None else ~seen[scene, 0, 0].cpu().numpy()
+        tiles = [
+            Tile(
+                pictures[scene],
+                unseen if title in ("prediction", "spread") else None,
+                f"RMSE {rmse[scene]:.1f}" if title == "prediction" else "",
+            )
+            for title, pictures in columns.items()
+        ]
+        rows.append(Row(list(_colours(batch.observations.rgb[scene])), tiles, name))
+    return contact_sheet(list(columns), rows, scale, _classes_shown(batch, prediction, classes))
+
+
+def _columns(batch: Batch, prediction: Prediction, reconstructions: Tensor | None) -> dict[str, np.ndarray]:
+    """Pictures (b, s, s, 3) uint8 by title."""
+    columns = {"truth": _colours(batch.query_images[:, 0])}
+    if reconstructions is not None:
+        columns["reconstruction"] = _colours(reconstructions[:, 0])
+    columns["prediction"] = _colours(prediction.images[:, 0])
+    columns["spread"] = np.stack([spread_picture(one) for one in prediction.spread[:, 0, 0].cpu().numpy()])
+    if prediction.depth is not None:
+        if batch.query_depth is not None:
+            columns["depth"] = np.stack([depth_in_colours(one) for one in batch.query_depth[:, 0, 0].cpu().numpy()])
+        predicted = prediction.depth[:, 0, 0].cpu().numpy()
+        columns["predicted depth"] = np.stack([depth_in_colours(one) for one in predicted])
+    if prediction.class_ids is not None:
+        if batch.query_objects is not None:
+            columns["objects"] = classes_in_colours(batch.query_objects[:, 0].cpu().numpy())
+        columns["predicted objects"] = classes_in_colours(prediction.class_ids[:, 0].cpu().numpy())
+    return columns
+
+
+def _classes_shown(batch: Batch, prediction: Prediction, classes: Sequence[str]) -> dict[int, str]:
+    """Names of the classes in a sheet, the commonest first; none where it shows none."""
+    if prediction.class_ids is None:
+        return {}
+    ids = prediction.class_ids if batch.query_objects is None else batch.query_objects
+    counts = np.bincount(ids.cpu().numpy().reshape(-1))
+    return {int(i): classes[i] for i in np.argsort(-counts) if counts[i] and 0 < i < len(classes)}
+
+
+def _colours(images: Tensor) -> np.ndarray:
+    """Images (b, 3, s, s) in [0, 1] as uint8 (b, s, s, 3)."""
+    return (255 * images).round().byte().movedim(1, -1).cpu().numpy()
 
 
 def _draw_legend(

@@ -30,7 +30,6 @@ import torch
 from torch import Tensor
 
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, WeightsError
-from placenet_ros.model.placenet import PredictedViews
 from training.baselines import Prediction, Predictor, baseline_predictors, pose_distances
 from training.confidence import Figure, confidence, correlation, ratio
 from training.configuration import UserError, argument, as_dict, parse, run_command, section, setting
@@ -113,19 +112,6 @@ def opened_shards(folder: Path, model: PlaceNetConfig, frames: int, skip_damaged
 # ---- Predictors ------------------------------------------------------------------------------------------------------
 
 
-def predicted_views(
-    model: Network,
-    scene: object,
-    query_viewpoints: Tensor,
-    generator: torch.Generator | None,
-    temperature: float = 1.0,
-) -> PredictedViews:
-    """What a network makes of the views (b, q, 7) of an encoded scene; the published one has colours alone."""
-    if isinstance(model, PlaceNet):
-        return model.predict_view(scene, query_viewpoints, generator, temperature)
-    return PredictedViews(model.predict(scene, query_viewpoints, generator), None, None)
-
-
 def prior_prediction(model: Network, samples: int, spread_samples: int = 0) -> Predictor:
     """Predict by the mean of some samples from a model's prior, the same ones at every evaluation.
 
@@ -136,7 +122,7 @@ def prior_prediction(model: Network, samples: int, spread_samples: int = 0) -> P
     def predict(observations: Observations, query_viewpoints: Tensor) -> Prediction:
         scene = model.encode(observations)
         drawn = range(max(samples, spread_samples))
-        views = [predicted_views(model, scene, query_viewpoints, generator) for _ in drawn]
+        views = [model.predict_view(scene, query_viewpoints, generator) for _ in drawn]
         images = torch.stack([view.images for view in views])
         first = views[:samples]
         return Prediction(
@@ -149,11 +135,11 @@ def prior_prediction(model: Network, samples: int, spread_samples: int = 0) -> P
     return predict
 
 
-def prior_mean_prediction(model: PlaceNet) -> Predictor:
+def prior_mean_prediction(model: Network) -> Predictor:
     """Predict without any noise: every latent is the mean of the prior."""
 
     def predict(observations: Observations, query_viewpoints: Tensor) -> Prediction:
-        return Prediction(*predicted_views(model, model.encode(observations), query_viewpoints, None, temperature=0.0))
+        return Prediction(*model.predict_view(model.encode(observations), query_viewpoints, temperature=0.0))
 
     return predict
 
@@ -165,10 +151,10 @@ def spread_of(samples: Tensor) -> Tensor:
 
 def network_predictors(model: Network, config: EvaluationConfig) -> dict[str, Predictor]:
     """A trained network's rows of the table: samples from its prior, and the prior's mean."""
-    rows = {NETWORK: prior_prediction(model, config.samples, config.spread_samples)}
-    if isinstance(model, PlaceNet):
-        rows["its prior's mean"] = prior_mean_prediction(model)
-    return rows
+    return {
+        NETWORK: prior_prediction(model, config.samples, config.spread_samples),
+        "its prior's mean": prior_mean_prediction(model),
+    }
 
 
 def untrained(config: PlaceNetConfig, device: torch.device) -> PlaceNet:
@@ -437,6 +423,11 @@ def network_at(weights: str, device: torch.device) -> Network:
         raise UserError(str(error)) from error
 
 
+def class_names(data: TrajectorySource) -> tuple[str, ...]:
+    """Names of the data's class ids; none where they are not known."""
+    return tuple(data.description.class_names) if isinstance(data, ShardSet) else CLASS_NAMES
+
+
 def check_inputs(inputs: tuple[str, ...], modalities: tuple[str, ...], where: str) -> None:
     """Raises UserError where data has not what makes two of the inputs differ."""
     found: dict[frozenset[str], str] = {}
@@ -464,7 +455,7 @@ def main(argv: list[str]) -> None:
         place = device_for(config.houses, config.walk.frames, maker.image_size, "auto", device)
         data = render_houses(config.first_seed, config.houses, maker, place)
     classes = model.about.get("object_classes", CLASS_NAMES)
-    of_data = data.description.class_names if isinstance(data, ShardSet) else CLASS_NAMES
+    of_data = class_names(data)
     if of_data and list(classes) != list(of_data):
         print(f"warning: {config.data}: its object classes are not those of {config.weights}", file=sys.stderr)
     predictors = network_predictors(model, config.evaluation) | rivals(model.config, config.evaluation, device)

@@ -21,7 +21,6 @@ from placenet_ros.scene.depth import millimetres
 from training.data.dataset import ShardSet
 from training.data.sampling import Batch, Draw, assemble
 from training.data.shards import StoredFrames
-from training.evaluate import predicted_views
 from training.houses import HousePictures, TrajectoryMaker
 from training.networks import Network, poses_of
 
@@ -88,12 +87,11 @@ def batch_of(flight: Flight, network: Network, device: torch.device) -> Batch:
 
 
 @torch.no_grad()
-def flown(network: Network, batch: Batch, seed: int) -> np.ndarray:
+def flown(network: Network, batch: Batch) -> np.ndarray:
     """What a network predicts along a flight: uint8 (f, s, s, 3)."""
     scene, parts = network.encode(batch.observations), []
     for views in batch.query_viewpoints.split(AT_ONCE, dim=1):
-        generator = torch.Generator(views.device).manual_seed(seed)  # for networks that always sample
-        parts.append(predicted_views(network, scene, views, generator, temperature=0.0).images[0])
+        parts.append(network.predict_view(scene, views, temperature=0.0).images[0])
     return (255 * torch.cat(parts)).round().byte().movedim(1, -1).cpu().numpy()
 
 

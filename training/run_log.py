@@ -1,27 +1,30 @@
 """What a training run tells while it runs: its figures on TensorBoard and as JSON lines, its status line, its pictures.
 
-Shapes: b scenes, k pictures of each, s image size.
+What the figures are is the training loop's and `training.evaluate`'s business; how much of the device is used,
+`training.peak`'s.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from placenet_ros.model import PlaceNet
 from training.checkpoints import write_whole
+from training.contact_sheet import prediction_sheet
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
 from training.data.scenes import TrajectorySource
+from training.evaluate import EvaluationConfig, asked_sampling, class_names, pixels_seen, prior_prediction
+from training.networks import Network
 from training.schedule import ScheduleConfig
 
 MODEL = "model"  # the row of the network in training among the figures of an evaluation
 PICTURED_SCENES = 6  # rows of the image grid on TensorBoard
+PICTURE_SCALE = 2  # pixels of that grid for one of a picture
+SPREAD_SAMPLES = 4  # from the prior, that its spread is taken over
 
 
 class RunLog:
@@ -43,7 +46,7 @@ class RunLog:
 
     def draw(self, samples_seen: int, grid: np.ndarray) -> None:
         """Show an image (uint8, height x width x 3) on TensorBoard."""
-        self._writer.add_image("observations, truth, reconstruction, prediction", grid, samples_seen, dataformats="HWC")
+        self._writer.add_image("views", grid, samples_seen, dataformats="HWC")
 
     def close(self) -> None:
         self._writer.close()
@@ -64,14 +67,27 @@ def drop_figures_after(samples_seen: int, path: Path) -> None:
 
 
 def status_line(schedule: ScheduleConfig, samples_seen: int, done: float, figures: dict[str, float]) -> str:
-    """One line with what one wants to know at a glance."""
+    """One line with what one wants to know at a glance; data wait and share of the peak where they are known."""
+    speed = f"{figures['samples_per_second']:.0f} samples/s"
+    if "share_of_peak" in figures:
+        speed += f" ({figures['share_of_peak']:.0%} of peak)"
+    wait = f"  data wait {figures['data_wait']:.1%}" if "data_wait" in figures else ""
     memory = f"  {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if torch.cuda.is_available() else ""
     return (
         f"{samples_seen:,} samples  {done:.1%}  loss {figures['loss']:.1f}  "
         f"{figures['bits_per_dimension']:.3f} bits/dim  KL {figures['kl']:.2f}  sigma {figures['sigma']:.2f}  "
         f"lr {figures['learning_rate']:.1e}  |g| {figures['gradient_norm']:.0f}  "
-        f"{figures['samples_per_second']:.0f} samples/s{memory}  {figures['minutes_left']:.1f} min left"
+        f"{speed}{wait}{memory}  {time_left(figures['minutes_left'])} left"
     )
+
+
+def time_left(minutes: float) -> str:
+    """So many minutes as one says them: 45 s, 12.5 min, 3 h 20 min."""
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    if minutes < 60:
+        return f"{minutes:.1f} min"
+    return f"{int(minutes) // 60} h {int(minutes) % 60:02d} min"
 
 
 def flat_figures(figures: dict, prefix: str) -> dict[str, float]:
@@ -86,23 +102,26 @@ def flat_figures(figures: dict, prefix: str) -> dict[str, float]:
 
 @torch.no_grad()
 def image_grid(
-    model: PlaceNet,
+    model: Network,
     data: TrajectorySource,
     sampling: SamplingConfig,
     observations: int,
     seed: int,
     device: torch.device,
 ) -> np.ndarray:
-    """Rows of scenes: observations, truth, reconstruction, prediction. uint8, height x width x 3."""
-    draw = draw_scenes(replace(sampling, queries=1), data.lengths, PICTURED_SCENES, seed, 0, observations)
+    """Rows of scenes: observations, truth, reconstruction, prediction, spread, and what else the network predicts.
+
+    uint8, height x width x 3; see training/contact_sheet.py.
+    """
+    asked = asked_sampling(sampling, EvaluationConfig(observations=(observations,)))
+    draw = draw_scenes(asked, data.lengths, PICTURED_SCENES, seed, 0, observations)
     batch = assemble(draw, data.fetch(draw), model.config.position_scale, device)
+    prediction = prior_prediction(model, 1, SPREAD_SAMPLES)(batch.observations, batch.query_viewpoints)
     generator = torch.Generator(device).manual_seed(seed)
     scene = model.encode(batch.observations)
-    views = [
-        batch.query_images,
-        model.reconstruct(scene, batch.query_viewpoints, batch.query_images, generator),
-        model.predict(scene, batch.query_viewpoints, generator),
-    ]
-    pictures_bk3hw = torch.cat([batch.observations.rgb, *views], dim=1)
-    grid: Tensor = pictures_bk3hw.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
-    return (255 * grid).round().byte().cpu().numpy()
+    reconstructions = model.reconstruct(scene, batch.query_viewpoints, batch.query_images, generator)
+    names = [f"trajectory {number}" for number in draw.trajectories.tolist()]
+    seen = pixels_seen(batch, model.config)
+    return np.asarray(
+        prediction_sheet(batch, prediction, seen, names, PICTURE_SCALE, class_names(data), reconstructions)
+    )

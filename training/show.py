@@ -15,14 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from training.baselines import Prediction
 from training.configuration import UserError, argument, parse, run_command, section, setting
-from training.contact_sheet import Row, Tile, classes_in_colours, contact_sheet, depth_in_colours, spread_picture
+from training.contact_sheet import prediction_sheet
 from training.data.dataset import ShardSet
 from training.data.sampling import Batch, SamplingConfig, assemble, draw_scenes
 from training.data.scenes import TrajectorySource
@@ -35,6 +32,7 @@ from training.evaluate import (
     check_inputs,
     check_walks,
     check_window,
+    class_names,
     data_named,
     given,
     network_at,
@@ -43,8 +41,7 @@ from training.evaluate import (
     prior_prediction,
 )
 from training.fly_through import batch_of, flown, house_flight, stored_flight, write_gif
-from training.houses import CLASS_NAMES, UNSEEN_SEEDS_FROM, TrajectoryMaker, WalkConfig
-from training.image_quality import image_quality
+from training.houses import UNSEEN_SEEDS_FROM, TrajectoryMaker, WalkConfig
 from training.networks import Network, poses_of
 
 
@@ -121,14 +118,9 @@ def show(config: ShowConfig) -> None:
         else:
             seed = config.first_seed + config.fly_seed
             flight = house_flight(maker, seed, config.fly_window, config.fly_observations, config.fly_frames)
-        predicted = flown(model, batch_of(flight, model, device), config.seed)
+        predicted = flown(model, batch_of(flight, model, device))
         write_gif(path, predicted, flight.frames.rgb[: flight.length], config.fly_scale, config.fly_rate)
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-
-
-def class_names(data: TrajectorySource) -> tuple[str, ...]:
-    """Names of the data's class ids."""
-    return tuple(data.description.class_names) if isinstance(data, ShardSet) else CLASS_NAMES
 
 
 def scenes_to_show(
@@ -149,55 +141,7 @@ def sheet_of(
 ) -> Image.Image:
     """The contact sheet of a batch with one query for each scene, given such inputs."""
     prediction = prior_prediction(model, 1, config.samples)(given(batch.observations, inputs), batch.query_viewpoints)
-    seen = pixels_seen(batch, model.config)
-    rmse = image_quality(prediction.images.flatten(0, 1), batch.query_images.flatten(0, 1))["rmse"].tolist()
-    columns = columns_of(prediction, batch)
-    rows = []
-    for scene, name in enumerate(names):
-        unseen = None if seen is None else ~seen[scene, 0, 0].cpu().numpy()
-        tiles = [
-            Tile(
-                pictures[scene],
-                unseen if title in ("prediction", "spread") else None,
-                f"RMSE {rmse[scene]:.1f}" if title == "prediction" else "",
-            )
-            for title, pictures in columns.items()
-        ]
-        rows.append(Row(list(_colours(batch.observations.rgb[scene])), tiles, name))
-    return contact_sheet(list(columns), rows, config.scale, _classes_shown(prediction, batch, classes))
-
-
-def columns_of(prediction: Prediction, batch: Batch) -> dict[str, np.ndarray]:
-    """Pictures (b, s, s, 3) uint8 by title."""
-    columns = {
-        "truth": _colours(batch.query_images[:, 0]),
-        "prediction": _colours(prediction.images[:, 0]),
-        "spread": np.stack([spread_picture(one) for one in prediction.spread[:, 0, 0].cpu().numpy()]),
-    }
-    if prediction.depth is not None:
-        if batch.query_depth is not None:
-            columns["depth"] = np.stack([depth_in_colours(one) for one in batch.query_depth[:, 0, 0].cpu().numpy()])
-        predicted = prediction.depth[:, 0, 0].cpu().numpy()
-        columns["predicted depth"] = np.stack([depth_in_colours(one) for one in predicted])
-    if prediction.class_ids is not None:
-        if batch.query_objects is not None:
-            columns["objects"] = classes_in_colours(batch.query_objects[:, 0].cpu().numpy())
-        columns["predicted objects"] = classes_in_colours(prediction.class_ids[:, 0].cpu().numpy())
-    return columns
-
-
-def _classes_shown(prediction: Prediction, batch: Batch, classes: tuple[str, ...]) -> dict[int, str]:
-    """Names of the classes in a sheet, the commonest first; none where it shows none."""
-    if prediction.class_ids is None:
-        return {}
-    ids = prediction.class_ids if batch.query_objects is None else batch.query_objects
-    counts = np.bincount(ids.cpu().numpy().reshape(-1))
-    return {int(i): classes[i] for i in np.argsort(-counts) if counts[i] and 0 < i < len(classes)}
-
-
-def _colours(images: Tensor) -> np.ndarray:
-    """Images (b, 3, s, s) in [0, 1] as uint8 (b, s, s, 3)."""
-    return (255 * images).round().byte().movedim(1, -1).cpu().numpy()
+    return prediction_sheet(batch, prediction, pixels_seen(batch, model.config), names, config.scale, classes)
 
 
 def main(argv: list[str]) -> None:
