@@ -31,16 +31,21 @@ class ConvLSTMCell(nn.Module):
 
     def forward(self, inputs: list[Tensor], hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs (n, *, g, g), hidden and cell (n, d, g, g), the cell in float32 -> new hidden and cell."""
-        inputs = [hidden] + [x.to(hidden.dtype) for x in inputs]
-        weight = self.gates.weight.to(hidden.dtype)
-        missing = -weight.shape[1] % TENSOR_CORE_CHANNELS if hidden.is_cuda else 0
-        if missing:
-            inputs.append(hidden.new_zeros(()).expand(hidden.shape[0], missing, *hidden.shape[2:]))
-            weight = F.pad(weight, (0, 0, 0, 0, 0, missing))
-        gates = F.conv2d(_channels_last_cat(inputs), weight, self.gates.bias.to(hidden.dtype), padding=2)
-        enter, forget, leave, candidate = gates.chunk(4, dim=1)
-        cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-        return (leave.sigmoid() * cell.tanh()).to(hidden.dtype), cell
+        return convolutional_lstm(self.gates, inputs, hidden, cell)
+
+
+def convolutional_lstm(gates: nn.Conv2d, inputs: list[Tensor], hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """What a ConvLSTMCell computes with that convolution, whose outputs are input, forget, output and candidate."""
+    inputs = [hidden] + [x.to(hidden.dtype) for x in inputs]
+    weight = gates.weight.to(hidden.dtype)
+    missing = -weight.shape[1] % TENSOR_CORE_CHANNELS if hidden.is_cuda else 0
+    if missing:
+        inputs.append(hidden.new_zeros(()).expand(hidden.shape[0], missing, *hidden.shape[2:]))
+        weight = F.pad(weight, (0, 0, 0, 0, 0, missing))
+    values = F.conv2d(_channels_last_cat(inputs), weight, gates.bias.to(hidden.dtype), padding=2)
+    enter, forget, leave, candidate = values.chunk(4, dim=1)
+    cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+    return (leave.sigmoid() * cell.tanh()).to(hidden.dtype), cell
 
 
 class InferenceCore(nn.Module):

@@ -36,7 +36,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from placenet_ros.model.config import GRID_STRIDE
-from placenet_ros.model.cores import IMAGE_CHANNELS
+from placenet_ros.model.cores import IMAGE_CHANNELS, Canvas, convolutional_lstm, image_maps, viewpoint_maps
 from placenet_ros.model.modalities import MODALITIES
 from placenet_ros.model.objective import Reconstruction, gaussian_kl
 from placenet_ros.model.representation import Tower
@@ -93,8 +93,8 @@ class PublishedConfig:
 class CoreState(NamedTuple):
     """The states of a core's LSTM as its next layer takes them: after they traded places. Each (b, hidden, g, g)."""
 
-    hidden: Tensor  # the cell memory that the last layer left
-    cell: Tensor  # the hidden state that the last layer left
+    hidden: Tensor  # the cell memory that the last layer left; of the type that the networks compute in
+    cell: Tensor  # the hidden state that the last layer left; float32
 
 
 class PublishedScene(NamedTuple):
@@ -111,12 +111,10 @@ class ConvLSTM(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(hidden_channels + in_channels, 4 * hidden_channels, 5, padding=2)
 
-    def forward(self, inputs: list[Tensor], state: CoreState) -> tuple[Tensor, Tensor]:
-        """Inputs (b, *, g, g) -> the new hidden state and the new cell memory."""
-        gates = self.conv(torch.cat([state.hidden] + inputs, dim=1))
-        enter, forget, leave, candidate = gates.chunk(4, dim=1)
-        cell = forget.sigmoid() * state.cell + enter.sigmoid() * candidate.tanh()
-        return leave.sigmoid() * cell.tanh(), cell
+    def forward(self, inputs: list[Tensor], state: CoreState) -> tuple[Tensor, CoreState]:
+        """Inputs (b, *, g, g) -> the new hidden state, and the states for the next layer."""
+        hidden, cell = convolutional_lstm(self.conv, inputs, state.hidden, state.cell)
+        return hidden, CoreState(hidden=cell.to(hidden.dtype), cell=hidden.float())
 
 
 class InferenceCore(nn.Module):
@@ -130,17 +128,24 @@ class InferenceCore(nn.Module):
         self.upsample_v = nn.ConvTranspose2d(VIEWPOINT_SIZE, VIEWPOINT_SIZE, config.grid_size, bias=False)
         self.core = ConvLSTM(2 * hidden + IMAGE_CHANNELS + VIEWPOINT_SIZE + config.representation_channels, hidden)
 
+    @property
+    def down_image(self) -> nn.Conv2d:
+        """As `image_maps` asks for it."""
+        return self.downsample_x
+
+    @property
+    def up_viewpoint(self) -> nn.ConvTranspose2d:
+        """As `viewpoint_maps` asks for it."""
+        return self.upsample_v
+
     def forward(self, target: Tensor, query: Tensor, scene: Tensor, canvas: Tensor, generation_hidden: Tensor,
                 state: CoreState) -> CoreState:
-        """Target (b, 3, s, s), query (b, 7), scene (b, c, g, g), canvas (b, hidden, s, s)."""
-        inputs = [generation_hidden, self.downsample_x(target), _spread(self.upsample_v, query), scene,
-                  self.downsample_u(canvas)]
-        hidden, cell = self.core(inputs, state)
-        return CoreState(hidden=cell, cell=hidden)
+        """All at the grid, (b, *, g, g): target of `image_maps`, query of `viewpoint_maps`, canvas of `Canvas.read`."""
+        return self.core([generation_hidden, target, query, scene, canvas], state)[1]
 
 
 class GenerationCore(nn.Module):
-    """One generation step."""
+    """One generation step: the hidden state that it returns is painted onto the canvas by `upsample_h`."""
 
     def __init__(self, config: PublishedConfig) -> None:
         super().__init__()
@@ -149,11 +154,14 @@ class GenerationCore(nn.Module):
         self.upsample_h = nn.ConvTranspose2d(hidden, hidden, GRID_STRIDE, stride=GRID_STRIDE, bias=False)
         self.core = ConvLSTM(VIEWPOINT_SIZE + config.representation_channels + config.latent_channels, hidden)
 
-    def forward(self, query: Tensor, scene: Tensor, latent: Tensor, canvas: Tensor,
-                state: CoreState) -> tuple[Tensor, CoreState]:
-        """Query (b, 7), scene (b, c, g, g), latent (b, *, g, g), canvas (b, hidden, s, s) -> canvas, state."""
-        hidden, cell = self.core([_spread(self.upsample_v, query), scene, latent], state)
-        return canvas + self.upsample_h(hidden), CoreState(hidden=cell, cell=hidden)
+    @property
+    def up_viewpoint(self) -> nn.ConvTranspose2d:
+        """As `viewpoint_maps` asks for it."""
+        return self.upsample_v
+
+    def forward(self, query: Tensor, scene: Tensor, latent: Tensor, state: CoreState) -> tuple[Tensor, CoreState]:
+        """All at the grid, (b, *, g, g), query of `viewpoint_maps` -> hidden state, states for the next layer."""
+        return self.core([query, scene, latent], state)
 
 
 class PublishedPlaceNet(nn.Module):
@@ -196,7 +204,7 @@ class PublishedPlaceNet(nn.Module):
     def encode(self, images: Tensor, viewpoints: Tensor, sigma: float = FINAL_SIGMA) -> PublishedScene:
         """What the query has no part in. `predict` and `reconstruct` do it again for each call."""
         features_bmcgg = self._features(images[:, 0], viewpoints)
-        total = features_bmcgg.sum(dim=1).contiguous(memory_format=self._layout)
+        total = features_bmcgg.sum(dim=1).contiguous(memory_format=torch.channels_last)
         pooled = self._pooled(images, viewpoints, features_bmcgg)
         update = torch.zeros_like(total[:, :1])
         for modality in self.config.attention:
@@ -227,25 +235,33 @@ class PublishedPlaceNet(nn.Module):
         multiplied by `temperature`.
         """
         config = self.config
-        scene, update = encoded
-        zeros = self._zeros(len(query), config.grid_size, scene.device)
-        generation = inference = CoreState(zeros, zeros)
-        canvas = self._zeros(len(query), config.image_size, scene.device)
-        kl = []
-        for layer, (inference_core, generation_core) in enumerate(zip(self.inf_core, self.gen_core)):
-            mean, std = _gaussian(self.eta_pi(generation.hidden))
+        inference, generation = (list(dict.fromkeys(cores)) for cores in (self.inf_core, self.gen_core))  # shared: once
+        queries_g = viewpoint_maps(generation, query)
+        total, update = encoded.total.float(), encoded.update.float()
+        if target is not None:
+            queries_e, targets = viewpoint_maps(inference, query), image_maps(inference, target)
+        blank = queries_g[0].new_zeros(len(query), config.grid_size, config.grid_size, config.hidden_channels)
+        blank = blank.movedim(-1, 1)  # channels_last, of the type that the networks compute in
+        state_g = state_e = CoreState(blank, blank.float())
+        canvas, kl = Canvas(blank), []
+        for layer in range(config.layers):
+            core = layer % len(generation)
+            scene = (total + layer * update).to(blank.dtype)
+            mean, std = _gaussian(self.eta_pi(state_g.hidden))
             if target is not None:
-                inference = inference_core(target, query, scene, canvas, generation.hidden, inference)
-                mean_q, std_q = _gaussian(self.eta_e(inference.hidden))
+                read = canvas.read(inference[core].downsample_u)
+                state_e = inference[core](targets[core], queries_e[core], scene, read, state_g.hidden, state_e)
+                mean_q, std_q = _gaussian(self.eta_e(state_e.hidden))
                 kl.append(gaussian_kl(mean_q, std_q, mean, std).sum(dim=(1, 2, 3)))
                 mean, std = mean_q, std_q
             else:
                 std = temperature * std
             drawn = noise[layer] if noise is not None else torch.randn(
                 mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-            canvas, generation = generation_core(query, scene, mean + std * drawn, canvas, generation)
-            scene = scene + update
-        return self.eta_g(canvas), torch.stack(kl, dim=1) if kl else canvas.new_zeros(len(query), config.layers)
+            hidden, state_g = generation[core](queries_g[core], scene, mean + std * drawn, state_g)
+            canvas.paint(generation[core].upsample_h, hidden)
+        image = self.eta_g(canvas.picture()).float()
+        return image, torch.stack(kl, dim=1) if kl else image.new_zeros(len(query), config.layers)
 
     def _features(self, pictures_bm3ss: Tensor, viewpoints: Tensor) -> Tensor:
         appearance = self.phi.appearance(pictures_bm3ss.flatten(0, 1))
@@ -264,17 +280,6 @@ class PublishedPlaceNet(nn.Module):
             features = self._features(pictures, viewpoints.repeat(len(others), 1, 1))
             pooled.update(zip(others, features.mean(dim=(3, 4)).chunk(len(others))))
         return pooled
-
-    def _zeros(self, count: int, size: int, device: torch.device) -> Tensor:
-        """The start of states and canvas, in float32 and in the weights' layout, which all that follows keeps."""
-        zeros = torch.zeros(count, self.config.hidden_channels, size, size, device=device)
-        return zeros.to(memory_format=self._layout)
-
-    @property
-    def _layout(self) -> torch.memory_format:
-        """The layout that the weights lie in: torch.channels_last if they were moved to it."""
-        channels_last = self.eta_pi.weight.is_contiguous(memory_format=torch.channels_last)
-        return torch.channels_last if channels_last else torch.contiguous_format
 
     def _gamma(self, modality: str, sigma: float) -> float | Tensor:
         held = self.config.att_weight_delay and sigma > FINAL_SIGMA
@@ -329,13 +334,6 @@ def _cores(core: type, config: PublishedConfig) -> nn.ModuleList:
     if config.shared_core:
         return nn.ModuleList([core(config)] * config.layers)
     return nn.ModuleList(core(config) for _ in range(config.layers))
-
-
-def _spread(upsampling: nn.ConvTranspose2d, query: Tensor) -> Tensor:
-    """What a transposed convolution makes of one place, as one matrix product: query (b, 7) -> (b, 7, g, g)."""
-    weight = upsampling.weight  # 7 7 g g: what goes in, what comes out, the places
-    spread = query @ weight.permute(0, 2, 3, 1).flatten(1)
-    return spread.unflatten(1, (*weight.shape[2:], weight.shape[1])).permute(0, 3, 1, 2)
 
 
 def _gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:
