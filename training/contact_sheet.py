@@ -22,9 +22,10 @@ from training.data.sampling import Batch
 from training.image_quality import image_quality
 
 SPREAD_SHOWN = 64.0  # of 255: the brightest end of the colour map
-DEPTH_SHOWN = 6.0  # metres
+DEPTH_SHOWN = 8.0  # metres
 SPREAD_COLOURS, DEPTH_COLOURS = "inferno", "viridis_r"
 OUTLINE = (0, 229, 255)  # around what was never seen: in no colour map above
+HATCHING = 6  # pixels of a picture from line to line
 SPECKLE = 3  # pixels across: smaller islands of seen and unseen are not outlined
 PAPER, INK, FAINT = (255, 255, 255), (30, 30, 34), (120, 120, 128)
 GAP = 10  # pixels between tiles
@@ -36,6 +37,7 @@ class Tile(NamedTuple):
 
     picture: np.ndarray  # s s 3, uint8
     unseen: np.ndarray | None = None  # s s, bool: to be outlined
+    hatched: bool = False  # lines across what was never seen, too
     caption: str = ""
 
 
@@ -68,7 +70,8 @@ def enlarged(tile: Tile, scale: int) -> Image.Image:
     if tile.unseen is not None:
         mask = median_filter(tile.unseen.astype(np.uint8), SPECKLE) > 0
         mask = mask.repeat(scale, axis=0).repeat(scale, axis=1)
-        picture[_border(mask)] = OUTLINE
+        lines = np.add.outer(np.arange(mask.shape[0]), np.arange(mask.shape[1])) % (HATCHING * scale) == 0
+        picture[_border(mask) | (mask & lines & tile.hatched)] = OUTLINE
     return Image.fromarray(picture)
 
 
@@ -86,7 +89,7 @@ def contact_sheet(titles: Sequence[str], rows: Sequence[Row], scale: int, classe
     head, foot = 2 * _height(font), 2 * _height(label)
     width = block + 3 * GAP + len(titles) * (size + GAP)
     legend_at = head + GAP + len(rows) * (size + foot + GAP)
-    sheet = Image.new("RGB", (width, legend_at + 3 * _height(label) + GAP), PAPER)
+    sheet = Image.new("RGB", (width, legend_at + (2 + bool(classes)) * (_height(label) + GAP // 2)), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((GAP, head // 4), f"{count} observation{'s' if count > 1 else ''}", INK, font)
     lefts = [block + 3 * GAP + number * (size + GAP) for number in range(len(titles))]
@@ -128,6 +131,7 @@ def prediction_sheet(
             Tile(
                 pictures[scene],
                 unseen if title in ("prediction", "spread") else None,
+                title == "spread",
                 f"RMSE {rmse[scene]:.1f}" if title == "prediction" else "",
             )
             for title, pictures in columns.items()
@@ -176,6 +180,7 @@ def _draw_legend(
     x, y = at
     side = _height(font)
     draw.rectangle((x, y, x + side, y + side), outline=OUTLINE, width=2)
+    draw.line((x, y + side, x + side, y), fill=OUTLINE)
     x = _text_after(draw, (x + side, y), "never seen", font)
     ranges = [
         ("spread 0 to", SPREAD_COLOURS, f"{SPREAD_SHOWN:g} of 255"),
