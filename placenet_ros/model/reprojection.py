@@ -173,7 +173,9 @@ def _surface(viewpoints: Tensor, depth: Tensor, position_scale: float, field_of_
 def _in_cameras(places: Tensor, viewpoints: Tensor, position_scale: float) -> list[Tensor]:
     """Right, down and forward, metres, each (b, m, p), of places (b, 1, p, 3) from cameras at (b, m, 7)."""
     offsets = places - viewpoints[:, :, None, :3].float() * position_scale
-    return [(offsets * axis[:, :, None]).sum(-1) for axis in camera_axes(viewpoints.float())]
+    x, y, z = offsets.movedim(-1, 0).contiguous()  # five times as fast as sums over a last dimension of three
+    axes = [axis[:, :, None].unbind(-1) for axis in camera_axes(viewpoints.float())]  # b m 1
+    return [torch.addcmul(torch.addcmul(x * along[0], y, along[1]), z, along[2]) for along in axes]
 
 
 def _between(viewpoints: Tensor, query_viewpoints: Tensor, size: int) -> Tensor:
