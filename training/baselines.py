@@ -17,7 +17,7 @@ from torch import Tensor
 
 from placenet_ros.model import Observations, PlaceNetConfig
 from placenet_ros.model.modalities import class_colours
-from placenet_ros.model.reprojection import Reprojection, point_cloud, reproject
+from placenet_ros.model.reprojection import Reprojection, draw_points, point_cloud
 from placenet_ros.model.viewpoints import camera_axes
 
 METRES_FOR_A_RADIAN = 2.0  # turning the camera by one radian, a field of view, changes the image about as much as 2 m
@@ -140,7 +140,7 @@ def _reprojected(
     """Pictures (b, m, 3, s, s) of the observations, in the queries' views."""
     scale, field_of_view = config.position_scale, config.field_of_view_degrees
     cloud = point_cloud(pictures, observations.depth, observations.viewpoints, scale, field_of_view)
-    return reproject(cloud, query_viewpoints, config.image_size, scale, field_of_view)
+    return draw_points(cloud, query_viewpoints, scale, field_of_view)
 
 
 def _colour_key(colours: Tensor) -> Tensor:

@@ -349,11 +349,12 @@ TABLE_COLUMNS = {  # measure: title, decimals
 def table(figures: dict) -> str:
     """The figures of `evaluate` as text, one block for each number of observations."""
     lines = []
-    width = 2 + max(len(name) for rows in figures.values() for name in rows)
+    width = 2 + max(len(name) for rows in figures.values() for name in (*rows, "observations"))
     for count, rows in figures.items():
         columns = [name for name in TABLE_COLUMNS if any(name in row for row in rows.values())]
         titles = "".join(f"{TABLE_COLUMNS[name][0]:>9}" for name in columns)
-        lines.append(f"{count + ' observations':<{width}}{'RMSE (95 %)':>22}{titles}")
+        title = f"{count} observation{'' if count == '1' else 's'}"
+        lines.append(f"{title:<{width}}{'RMSE (95 %)':>22}{titles}")
         lines += [f"  {name:<{width - 2}}{_with_interval(row['rmse']):>22}{_cells(row, columns)}"
                   for name, row in rows.items()]  # fmt: skip
         lines += [f"  {line}" for name, row in rows.items() if (line := _spread_line(name, row))]
