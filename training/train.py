@@ -86,10 +86,12 @@ from training.houses import CLASS_NAMES, UNSEEN_SEEDS_FROM, TrajectoryMaker
 from training.memory import scenes_that_fit
 from training.nested import mapped
 from training.networks import Arithmetic, Network, build_network, check_arithmetic, read_network
+from training.objective import ObjectiveConfig, ObjectiveFunction, check_predicted_queries, placenet_objective
+from training.peak import measured_peak, operations_of_a_sample, share_of_peak
 from training.processes import Processes, StopSignals, begin_processes, is_lost_process
 from training.run_log import RunLog, flat_figures, image_grid, status_line
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
-from training.step import ExecutionConfig, Now, ObjectiveFunction, TrainingStep, latent_noise, placenet_objective
+from training.step import ExecutionConfig, Now, TrainingStep, latent_noise
 
 CONFIGURATION = "configuration.yaml"
 MOST_WORKERS = 128
@@ -135,6 +137,7 @@ class TrainConfig:
     houses: HousesConfig = section(HousesConfig)
     sampling: SamplingConfig = section(SamplingConfig)
     schedule: ScheduleConfig = section(ScheduleConfig)
+    objective: ObjectiveConfig = section(ObjectiveConfig)
     evaluation: EvaluationConfig = section(EvaluationConfig)
     log_every: int = setting(10_000, "Samples between two lines of figures.", may_change=True)
     evaluate_every: int = setting(200_000, "Samples between two evaluations on the way.", may_change=True)
@@ -166,6 +169,7 @@ class TrainConfig:
         check_window(self.evaluation, self.sampling)
         check_poses(self.sampling, self.model.position_scale)
         check_arithmetic(self.arithmetic, self.model)
+        check_predicted_queries(self.objective, self.sampling.queries, self.arithmetic)
 
     @property
     def samples_per_step(self) -> int:
@@ -202,7 +206,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
     torch.manual_seed(config.seed)
     model = build_network(config.arithmetic, config.model).to(device, memory_format=torch.channels_last).train()
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    objective = partial(placenet_objective, kl_weight=config.schedule.kl_weight)
+    objective = partial(placenet_objective, config=config.objective)
     step = TrainingStep(
         model, objective, config.execution, device, bf16, config.clip_gradient, average, processes.count
     )
@@ -229,6 +233,11 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
         unseen = stored.get("unseen") or (make_houses or render_houses)(UNSEEN_SEEDS_FROM, houses.unseen, maker, place)
     held = {"seen": copy.copy(data), "unseen": unseen}  # a reader of its own: batches are read beside evaluations
     processes.wait()
+
+    peak = operations = None
+    if device.type == "cuda" and done < 1:
+        peak = measured_peak(device, torch.bfloat16 if bf16 else torch.float32)
+        operations = operations_of_a_sample(config.arithmetic, config.model, config.sampling)
 
     # ---- The loop. A signal ends it after the step that it came in, in all processes, with a checkpoint.
     log = RunLog(run, samples_seen) if first else None
@@ -266,6 +275,9 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
                     figures |= {f"gamma/{name}": a.gamma.item() for name, a in model.attention.items()}
                     figures |= {"learning_rate": rate, "sigma": pixel_sigma}
                     figures["samples_per_second"] = (samples_seen - logged[0]) / (ended - logged[1])
+                    if peak is not None:
+                        speed = figures["samples_per_second"]
+                        figures["share_of_peak"] = share_of_peak(speed, operations, peak, processes.count)
                     figures["data_wait"] = (batches.seconds_waited - waited) / (ended - logged[1])
                     figures["minutes_left"] = (1 - done) / (done - begun) * (ended - start) / 60
                     figures["damaged_trajectories"] = getattr(data, "damaged", 0)
@@ -286,6 +298,8 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
                         write_weights(average, run / "best", about, config.half_precision)
                 processes.wait()
                 logged = (logged[0], logged[1] + time.monotonic() - paused)  # speed is that of training alone
+    if signals.received and not stopping:  # it came after the last step, which is saved
+        signal.raise_signal(signals.received)
     if stopping:
         if first:
             log.close()
@@ -590,6 +604,9 @@ def main(argv: list[str]) -> None:
     else:
         try:
             train(config, shlex.join(["python", "-m", "training.train", *argv]))
+        except torch.OutOfMemoryError as error:
+            reason = str(error).split(". ")[0]
+            raise UserError(f"{reason}, outside of a step: lower evaluation.scenes or houses.train") from error
         except RuntimeError as error:
             if not is_lost_process(error):
                 raise

@@ -157,7 +157,7 @@ def test_the_processes_whose_loss_is_not_finite_are_named():
     figures = {"unusable_in_a_row": 3.0}
     first, second = (Processes(torch.device("cpu"), rank, 4) for rank in (0, 1))
     with pytest.raises(
-        UserError, match=r"not finite in 3 steps in a row \(in process 1, 3\) between 80 and 160 samples"
+        UserError, match=r"not finite in 3 steps in a row \(in process 1, 3\) between 80 and 160"
     ):
         raise_diverged(figures, 80, 160, [False, True, False, True], Path("run"), first)
     with pytest.raises(UserError, match=r"\(in no process's loss, but in its gradient\)"):
