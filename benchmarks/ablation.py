@@ -95,7 +95,7 @@ ROWS = {
     "no-heads": Row("placenet-small", "model.predict_depth=false model.predicted_classes=0", "colour alone is told"),
     "sigma-0.7": Row("placenet-small", "schedule.final_sigma=0.7", "the published final sigma"),
     "sigma-0.2": Row("placenet-small", "schedule.final_sigma=0.2", "a lower final sigma"),
-    "kl-0.1": Row("placenet-small", "schedule.kl_weight=0.1", "a tenth of the KL's weight"),
+    "kl-0.1": Row("placenet-small", "objective.kl_weight=0.1", "a tenth of the KL's weight"),
     "own-cores": Row("placenet-small", "model.shared_core=false", "each layer with cores of its own"),
     "gqn-small": Row(
         "placenet-small",

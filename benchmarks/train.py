@@ -51,7 +51,8 @@ from training.data.scenes import StepScenes, scene_stream
 from training.device import chosen_device
 from training.nested import mapped
 from training.networks import build_network
-from training.step import LAUNCHED_FIRST, ExecutionConfig, Now, TrainingStep, latent_noise, placenet_objective
+from training.objective import placenet_objective
+from training.step import LAUNCHED_FIRST, ExecutionConfig, Now, TrainingStep, latent_noise
 
 CONFIGURATIONS = REPOSITORY / "config" / "training"
 FEEDS = 3  # batches that take turns, so that no cache holds the one to come
@@ -163,7 +164,7 @@ def operations(name: str, config: PlaceNetConfig, case: Case) -> float:
     noise = latent_noise(config, one.queries, 0, 0, torch.device("cpu")).to("meta")
     with FlopCounterMode(display=False) as counter:
         batch = random_batch(config, one, 0, "meta")
-        result = placenet_objective(model, batch, noise, torch.tensor(0.7, device="meta"), False, kl_weight=1.0)
+        result = placenet_objective(model, batch, noise, torch.tensor(0.7, device="meta"), False)
         result.loss.backward()
     return counter.get_total_flops() * case.scenes
 
@@ -175,7 +176,7 @@ class Training:
         self.config, self.device, self.way = network_config(way.network, smoke), device, way
         self.model = new_network(way.network, self.config).to(device, memory_format=torch.channels_last).train()
         average = copy.deepcopy(self.model)
-        objective = partial(placenet_objective, kl_weight=1.0)
+        objective = placenet_objective
         self.step = TrainingStep(
             self.model, objective, way.execution, device, way.bf16, 1e4, average.requires_grad_(False)
         )

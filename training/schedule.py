@@ -27,7 +27,6 @@ class ScheduleConfig:
     sigma: float = setting(2.0, "Standard deviation of a pixel (of 1) at the start.")
     final_sigma: float = setting(0.7, "Standard deviation of a pixel once annealed.")
     sigma_annealing: float = setting(0.125, "Share of the run in which sigma falls linearly; 0: final from the start.")
-    kl_weight: float = setting(1.0, "Weight of the KL terms in the loss.")
     average_half_life: int = setting(500_000, "Half-life, samples, of the average of the weights that is evaluated.")
 
     def __post_init__(self) -> None:
@@ -43,8 +42,6 @@ class ScheduleConfig:
         for name in ("warm_up", "sigma_annealing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and under 1, not {getattr(self, name)}")
-        if self.kl_weight < 0:
-            raise ValueError(f"kl_weight must not be negative, not {self.kl_weight}")
 
 
 def progress(config: ScheduleConfig, samples_seen: int, seconds: float) -> float:

@@ -1,7 +1,6 @@
 """One step of training: loss, gradients, Adam, the weights' average and sums of figures, all without waiting.
 
-    objective = partial(placenet_objective, kl_weight=1.0)
-    step = TrainingStep(model, objective, ExecutionConfig(), device, bf16=True, clip_gradient=1e4, average=average)
+    step = TrainingStep(model, placenet_objective, ExecutionConfig(), device, bf16=True, clip_gradient=1e4, average=ema)
     step.load_optimiser(state["optimiser"])                      # when resuming
     noise = latent_noise(model.config, samples, seed, number, device)
     step(batch, noise, Now(learning_rate=5e-4, sigma=0.7, annealing=False, average_step=1e-3))
@@ -37,11 +36,12 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from placenet_ros.model import evidence_lower_bound, placenet, published
+from placenet_ros.model import placenet, published
 from placenet_ros.model.representation import Tower
 from training.configuration import setting
 from training.data.sampling import Batch
 from training.nested import form_of, mapped, tensors_of
+from training.objective import Objective, ObjectiveFunction
 
 LAUNCHED_FIRST = 2  # uses of a form of input before it is recorded: compiling, choosing algorithms, Adam's moments
 MOST_GRAPHS = 64  # each takes some MiB beside the memory that all share
@@ -75,36 +75,7 @@ class ExecutionConfig:
         )
 
 
-# ---- The objective ---------------------------------------------------------------------------------------------------
-
-
-class Objective(NamedTuple):
-    """What a batch says of a network; all scalars."""
-
-    loss: Tensor  # to be lowered
-    figures: dict[str, Tensor]  # means over the batch, to be logged
-
-
-# (network, batch, noise, sigma as a 0-d tensor, whether sigma is still annealed) -> Objective. The network that it gets
-# runs in the step's precision; what the objective itself computes stays float32.
-ObjectiveFunction = Callable[[Callable, Batch, Tensor, Tensor, bool], Objective]
-
-
-def placenet_objective(
-    network: Callable, batch: Batch, noise: Tensor, sigma: Tensor, annealing: bool, kl_weight: float
-) -> Objective:
-    """PlaceNet's loss (MODEL.md "Objective"), its KL weighted."""
-    reconstruction = network(batch.observations, batch.query_viewpoints, batch.query_images, annealing, noise)
-    bound = evidence_lower_bound(reconstruction, batch.query_images, sigma)
-    loss = (kl_weight * bound.kl - bound.log_likelihood).mean()
-    figures = {
-        "loss": loss,
-        "elbo": bound.elbo.mean(),
-        "bits_per_dimension": bound.bits_per_dimension.mean(),
-        "kl": bound.kl.mean(),
-    }
-    layers = bound.kl_per_layer.mean(dim=(0, 1)).unbind()
-    return Objective(loss, figures | {f"kl_of_layer/{layer}": kl for layer, kl in enumerate(layers)})
+# ---- Noise -----------------------------------------------------------------------------------------------------------
 
 
 def latent_seed(seed: int, step: int) -> int:
@@ -235,10 +206,9 @@ class TrainingStep:
 
     def load_optimiser(self, state: dict[str, Any]) -> None:
         """Take the optimiser's state from a checkpoint, whatever device it was made on."""
-        groups = [group | self._device_settings() for group in state["param_groups"]]
-        self.optimiser.load_state_dict({**state, "param_groups": groups})
+        self.optimiser.load_state_dict(state)
         for group in self.optimiser.param_groups:
-            group.update(self._device_settings())  # load_state_dict copied the tensor of the learning rate
+            group.update(self._device_settings())
 
     def optimiser_state(self) -> dict[str, Any]:
         """What `load_optimiser` takes, of plain numbers and tensors."""

@@ -56,7 +56,7 @@ class AuxiliaryTargets(NamedTuple):
     """What is known of query views and observations beside the query's colours; None: nothing."""
 
     depth: Tensor | None  # b q 1 s s, metres, 0 = none
-    class_ids: Tensor | None  # b q s s, 0 = nothing known
+    class_ids: Tensor | None  # b q s s; 0 = nothing known, and so is any that the model does not tell apart
     observation_depth: Tensor | None  # b m 1 s s, metres, 0 = none; also where the model was not given it
 
 
@@ -74,6 +74,7 @@ def auxiliary_log_likelihoods(reconstruction: Reconstruction, targets: Auxiliary
             likelihoods[name] = pixels.sum(dim=(1, 2, 3)).unflatten(0, known.shape[:2]).mean(dim=1)
     if reconstruction.class_logits is not None and targets.class_ids is not None:
         ids = targets.class_ids.flatten(0, 1).long()
+        ids = torch.where(ids < reconstruction.class_logits.shape[1], ids, torch.zeros_like(ids))
         pixels = -F.cross_entropy(reconstruction.class_logits, ids, ignore_index=0, reduction="none")
         likelihoods["objects"] = pixels.sum(dim=(1, 2)).unflatten(0, targets.class_ids.shape[:2]).mean(dim=1)
     return likelihoods

@@ -116,9 +116,11 @@ def test_depth_and_classes_teach_the_heads_and_the_estimator():
 def test_pixels_of_which_nothing_is_known_teach_nothing():
     model = PlaceNet(PlaceNetConfig(**SMALL, predict_depth=True, predicted_classes=5))
     reconstruction = model(observations(True), torch.rand(1, 3, 7), torch.rand(1, 3, 3, SIZE, SIZE))
-    nothing = AuxiliaryTargets(torch.zeros(1, 3, 1, SIZE, SIZE), torch.zeros(1, 3, SIZE, SIZE, dtype=torch.long), None)
-    likelihoods = auxiliary_log_likelihoods(reconstruction, nothing)
-    assert {name: value.item() for name, value in likelihoods.items()} == {"depth": 0.0, "objects": 0.0}
+    for class_id in (0, 5, 255):  # not known, or not told apart
+        ids = torch.full((1, 3, SIZE, SIZE), class_id, dtype=torch.uint8)
+        likelihoods = auxiliary_log_likelihoods(
+            reconstruction, AuxiliaryTargets(torch.zeros(1, 3, 1, SIZE, SIZE), ids, None))
+        assert {name: value.item() for name, value in likelihoods.items()} == {"depth": 0.0, "objects": 0.0}
 
 
 def test_options_that_would_have_no_effect_are_refused():

@@ -15,13 +15,13 @@ from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, evidence_
 from training import step as step_module
 from training.data.sampling import Batch
 from training.nested import form_of, mapped, tensors_of
+from training.objective import placenet_objective
 from training.step import (
     ExecutionConfig,
     Now,
     Objective,
     TrainingStep,
     latent_noise,
-    placenet_objective,
 )
 
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ def trained(execution=PLAIN, steps=4, device=CPU, observations=(3,), **options):
     model = small_model().to(device)
     average = copy.deepcopy(model).requires_grad_(False)
     settings = {"bf16": False, "clip_gradient": 1e4, "average": average} | options
-    step = TrainingStep(model, partial(placenet_objective, kl_weight=1.0), execution, device, **settings)
+    step = TrainingStep(model, placenet_objective, execution, device, **settings)
     for number in range(steps):
         batch = mapped(batch_of(number, observations[number % len(observations)]), lambda tensor: tensor.to(device))
         step(batch, noise_of(number).to(device), NOW)
@@ -133,7 +133,7 @@ def test_figures_that_only_some_batches_have_are_means_over_those():
     model = small_model()
 
     def objective(network, batch, noise, sigma, annealing):
-        result = placenet_objective(network, batch, noise, sigma, annealing, kl_weight=1.0)
+        result = placenet_objective(network, batch, noise, sigma, annealing)
         extra = {} if batch.observations.depth is None else {"depth": batch.observations.depth.mean()}
         return result._replace(figures=result.figures | extra)
 
@@ -185,12 +185,11 @@ def test_an_optimiser_loaded_from_a_checkpoint_goes_on_as_if_it_had_not_stopped(
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     resumed_model = small_model()
     resumed_model.load_state_dict(state["model"])
-    resumed = TrainingStep(
-        resumed_model, partial(placenet_objective, kl_weight=1.0), PLAIN, CPU, bf16=False, clip_gradient=1e4
-    )
+    resumed = TrainingStep(resumed_model, placenet_objective, PLAIN, CPU, bf16=False, clip_gradient=1e4)
     for group in state["optimiser"]["param_groups"]:  # as written on a GPU
         group.update(capturable=True, fused=True)
     resumed.load_optimiser(state["optimiser"])
+    assert not resumed.optimiser.param_groups[0]["capturable"]
     for one in (step, resumed):
         one(batch_of(2), noise_of(2), NOW)
     assert_equal_weights(model, resumed_model)
@@ -329,9 +328,13 @@ def test_the_number_of_graphs_is_bounded_and_those_long_unused_give_way(recorder
     _, model, _ = trained(GRAPHS, steps=5, observations=(3,))
     assert len(recorder) == 1
     recorder.clear()
-    _, model, _ = trained(GRAPHS, steps=12, observations=(3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2))
-    _, plain, _ = trained(steps=12, observations=(3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2))
-    assert len(recorder) == 2, "2 observations only once 3 had not been used for 4 steps"
+    observations = (3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2)
+    trained(GRAPHS, steps=7, observations=observations)
+    assert len(recorder) == 1, "3 observations were used 3 steps ago"
+    recorder.clear()
+    _, model, _ = trained(GRAPHS, steps=12, observations=observations)
+    _, plain, _ = trained(steps=12, observations=observations)
+    assert len(recorder) == 2
     assert_equal_weights(model, plain)
 
 
@@ -350,9 +353,7 @@ def share_of_training(rank, rendezvous, folder, steps):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
     model = small_model()
-    step = TrainingStep(
-        model, partial(placenet_objective, kl_weight=1.0), PLAIN, CPU, bf16=False, clip_gradient=50.0, processes=2
-    )
+    step = TrainingStep(model, placenet_objective, PLAIN, CPU, bf16=False, clip_gradient=50.0, processes=2)
     half = SCENES // 2
     rows = slice(rank * half, (rank + 1) * half)
     queries = slice(rows.start * QUERIES, rows.stop * QUERIES)
@@ -368,7 +369,7 @@ def test_two_processes_with_half_the_batch_each_equal_one(tmp_path):
     torch.multiprocessing.start_processes(share_of_training, (rendezvous, tmp_path, 4), nprocs=2, start_method="spawn")
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     model = small_model()
-    step = TrainingStep(model, partial(placenet_objective, kl_weight=1.0), PLAIN, CPU, bf16=False, clip_gradient=50.0)
+    step = TrainingStep(model, placenet_objective, PLAIN, CPU, bf16=False, clip_gradient=50.0)
     for number in range(4):
         step(batch_of(number, depth=number % 2 == 0), noise_of(number), NOW)
     shared = copy.deepcopy(model)
