@@ -233,10 +233,10 @@ class TrainingStep:
     def _evaluated(self, inputs: tuple, annealing: bool) -> Objective:
         return self._objective(self._in_precision, *inputs, annealing)
 
-    def _in_precision(self, *arguments: Any) -> Any:
+    def _in_precision(self, *arguments: Any, **options: Any) -> Any:
         """The network. Weights are cast once: this context's cache holds them until it ends, also while recording."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
-            return self._network(*arguments)
+            return self._network(*arguments, **options)
 
     @torch.no_grad()
     def _update(self, inputs: tuple, annealing: bool) -> None:
