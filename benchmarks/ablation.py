@@ -58,9 +58,11 @@ class Row(NamedTuple):
 NO_REPROJECTION = (
     "model.reprojection=false model.reprojection_objects=false model.depth_estimation_channels=0 model.close_gaps=false"
 )
+NO_HEADS = "model.predict_depth=false model.predicted_classes=0"
+RECONSTRUCTED = "objective.predicted_queries=0"
 PUBLISHED_ARITHMETIC = (
-    f"arithmetic=published {NO_REPROJECTION} model.representation_channels=256 model.attention_tokens=1 "
-    "model.predict_depth=false model.predicted_classes=0 sampling.poses=box model.position_scale=50"
+    f"arithmetic=published {NO_REPROJECTION} {NO_HEADS} {RECONSTRUCTED} model.representation_channels=256 "
+    "model.attention_tokens=1 sampling.poses=box model.position_scale=50"
 )
 ROWS = {
     "base": Row("placenet-small", "", "placenet-small as it is"),
@@ -80,26 +82,31 @@ ROWS = {
     "tokens-1": Row("placenet-small", "model.attention_tokens=1", "one token of attention for each observation"),
     "tokens-16": Row("placenet-small", "model.attention_tokens=16", "16 tokens of attention for each observation"),
     "box": Row("placenet-small", "sampling.poses=box model.position_scale=50", "poses in the published box of 100 m"),
+    "reconstructed": Row("placenet-small", RECONSTRUCTED, "no query is predicted from the prior's means in training"),
+    "predicted-1": Row("placenet-small", "objective.predicted_queries=1", "one query of a scene is predicted so"),
     "one-query": Row(
-        "placenet-small", "sampling.queries=1 scenes=256", "one query of each scene, four times the scenes"
+        "placenet-small",
+        f"sampling.queries=1 scenes=256 {RECONSTRUCTED}",
+        "one query of a scene, four times the scenes; to be compared with reconstructed",
     ),
     "no-dropping": Row(
         "placenet-small", "sampling.drop_depth=0 sampling.drop_objects=0", "depth and objects always there"
     ),
+    "drop-tenth": Row("placenet-small", "sampling.drop_depth=0.1", "every tenth batch without depth"),
     "drop-half": Row("placenet-small", "sampling.drop_depth=0.5", "every second batch without depth"),
     "heads": Row(
         "placenet-small",
         f"model.predict_depth=true model.predicted_classes={len(CLASS_NAMES)}",
         "depth and objects told",
     ),
-    "no-heads": Row("placenet-small", "model.predict_depth=false model.predicted_classes=0", "colour alone is told"),
+    "no-heads": Row("placenet-small", NO_HEADS, "colour alone is told"),
     "sigma-0.7": Row("placenet-small", "schedule.final_sigma=0.7", "the published final sigma"),
     "sigma-0.2": Row("placenet-small", "schedule.final_sigma=0.2", "a lower final sigma"),
     "kl-0.1": Row("placenet-small", "objective.kl_weight=0.1", "a tenth of the KL's weight"),
     "own-cores": Row("placenet-small", "model.shared_core=false", "each layer with cores of its own"),
     "gqn-small": Row(
         "placenet-small",
-        f"model.attention= {NO_REPROJECTION}",
+        f"model.attention= {NO_REPROJECTION} {NO_HEADS} {RECONSTRUCTED}",
         "neither attention nor reprojection: a GQN of this size",
     ),
     "published-small": Row("placenet-small", PUBLISHED_ARITHMETIC, "the published arithmetic and poses at this size"),
