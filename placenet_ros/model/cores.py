@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from placenet_ros.model.config import GRID_STRIDE, PlaceNetConfig
+from placenet_ros.model.convolution import convolved, side_by_side
 from placenet_ros.model.viewpoints import VIEWPOINT_SIZE
 
 IMAGE_CHANNELS = 3
-TENSOR_CORE_CHANNELS = 8  # convolutions of bfloat16 on a GPU are slower where the channels are no multiple of it
 
 
 class ConvLSTMCell(nn.Module):
@@ -36,13 +36,7 @@ class ConvLSTMCell(nn.Module):
 
 def convolutional_lstm(gates: nn.Conv2d, inputs: list[Tensor], hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """What a ConvLSTMCell computes with that convolution, whose outputs are input, forget, output and candidate."""
-    inputs = [hidden] + [x.to(hidden.dtype) for x in inputs]
-    weight = gates.weight.to(hidden.dtype)
-    missing = -weight.shape[1] % TENSOR_CORE_CHANNELS if hidden.is_cuda else 0
-    if missing:
-        inputs.append(hidden.new_zeros(()).expand(hidden.shape[0], missing, *hidden.shape[2:]))
-        weight = F.pad(weight, (0, 0, 0, 0, 0, missing))
-    values = F.conv2d(_channels_last_cat(inputs), weight, gates.bias.to(hidden.dtype), padding=2)
+    values = convolved(gates, side_by_side([hidden, *inputs]))
     enter, forget, leave, candidate = values.chunk(4, dim=1)
     cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
     return (leave.sigmoid() * cell.tanh()).to(hidden.dtype), cell
@@ -122,7 +116,7 @@ class Canvas:
 
     def _product(self, weights: Tensor) -> Tensor:
         """States (n, *, g, g) of all brushes times weights (*, k) -> (n, k, g, g)."""
-        hidden = _channels_last_cat([state.to(self._blank.dtype) for state in self._hidden])
+        hidden = side_by_side([state.to(self._blank.dtype) for state in self._hidden], multiple=1)
         return (hidden.movedim(1, -1) @ weights).movedim(-1, 1)
 
 
@@ -140,8 +134,3 @@ def image_maps(cores: Sequence[InferenceCore], image: Tensor) -> list[Tensor]:
     """`down_image` of each core of an image (n, 3, s, s): (n, 3, g, g) each."""
     weights = torch.cat([core.down_image.weight for core in cores])
     return list(F.conv2d(image, weights.to(image.dtype), stride=GRID_STRIDE).chunk(len(cores), dim=1))
-
-
-def _channels_last_cat(parts: list[Tensor]) -> Tensor:
-    """Parts (n, *, g, g) behind one another, in channels_last whatever their layouts."""
-    return torch.cat([part.movedim(1, -1) for part in parts], dim=-1).movedim(-1, 1)

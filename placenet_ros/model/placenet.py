@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from placenet_ros.model.attention import ModalityAttention, SceneAttention
 from placenet_ros.model.config import PlaceNetConfig
+from placenet_ros.model.convolution import convolved, side_by_side
 from placenet_ros.model.cores import IMAGE_CHANNELS, Canvas, GenerationCore, InferenceCore, image_maps, viewpoint_maps
 from placenet_ros.model.depth_estimation import (
     GREATEST_LOG_ERROR,
@@ -140,7 +141,7 @@ class ImageHead(nn.Module):
     def forward(self, canvas: Tensor, seen: Tensor | None) -> Painting:
         """Canvas (n, *, s, s) and reprojected picture (n, *, s, s) or None."""
         if self.blend is not None:
-            canvas = self.blend(torch.cat([canvas, seen.to(canvas.dtype)], dim=1))
+            canvas = self.blend[1:](convolved(self.blend[0], side_by_side([canvas, seen])))
         depth = None
         if self.depth is not None:
             location, raw = self.depth(canvas).float().chunk(2, dim=1)

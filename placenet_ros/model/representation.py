@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from placenet_ros.model.config import PlaceNetConfig
+from placenet_ros.model.convolution import convolved, side_by_side
 from placenet_ros.model.viewpoints import VIEWPOINT_SIZE
 
 
@@ -44,9 +45,9 @@ class Tower(nn.Module):
 
     def features(self, appearance: Tensor, viewpoints: Tensor) -> Tensor:
         """(n, c, g, g) and (n, 7) -> (n, c, g, g)."""
-        x = torch.cat([appearance, broadcast(viewpoints, appearance.shape[-1]).to(appearance.dtype)], dim=1)
-        skip = F.relu(self.conv5(x))
-        x = F.relu(self.conv7(F.relu(self.conv6(x)))) + skip
+        x = side_by_side([appearance, broadcast(viewpoints, appearance.shape[-1])])
+        skip = F.relu(convolved(self.conv5, x))
+        x = F.relu(self.conv7(F.relu(convolved(self.conv6, x)))) + skip
         return F.relu(self.conv8(x))
 
 
