@@ -490,9 +490,9 @@ def loss_apart(
 ) -> Tensor:
     """The loss of a batch, apart from training: to find out what is wrong with it."""
 
-    def network(*arguments: Any) -> Any:
+    def network(*arguments: Any, **options: Any) -> Any:
         with torch.autocast(noise.device.type, torch.bfloat16, enabled=bf16):
-            return model(*arguments)
+            return model(*arguments, **options)
 
     return objective(network, batch, noise, torch.full((), now.sigma, device=noise.device), now.annealing).loss
 
