@@ -85,7 +85,7 @@ class Variant:
 
 AT_36 = tuple(Case(36, 1, observations) for observations in (10, 5, 17))
 AT_128 = (Case(128, 1, 10),)
-AS_CONFIGURED = (Case(12, 3, 10),)  # config/training/placenet: a batch of 36, too
+AS_CONFIGURED = (Case(9, 4, 10), Case(32, 4, 10))  # queries as in config/training/placenet: a batch of 36, and its own
 SMALL = (Case(36, 1, 10), Case(64, 4, 6))  # the second as configured
 
 
@@ -101,6 +101,7 @@ VARIANTS = {
     for one in (
         variant("placenet", "none", "yes", AT_36[:1] + AT_128),
         variant("placenet", "blocks", "yes", AT_36 + AS_CONFIGURED + AT_128),
+        variant("placenet-plain", "blocks", "yes", AT_36[:1] + AT_128),
         variant("published", "none", "yes", AT_36[:1]),
         variant("published", "blocks", "yes", AT_36 + AT_128),
         variant("placenet", "none", "no", AT_36[:1]),
@@ -124,7 +125,10 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def network_config(name: str, smoke: bool) -> PlaceNetConfig:
-    """Of "placenet", "placenet-small" or "published"; `smoke`: as small as can be."""
+    """As config/training has it for "placenet", "placenet-small" and "published"; `smoke`: as small as can be.
+
+    "placenet-plain" has published sizes, reprojection, and none of the options that placenet's configuration adds.
+    """
     changes = settings_of(name) | ({"reprojection": False} if name == "published" else {})
     if not smoke:
         return PlaceNetConfig.from_dict(changes)
