@@ -17,6 +17,7 @@ from training.data.shards import Description
 from training.data.trajectories import TrajectorySet
 from training.data.writing import write_dataset
 from training.evaluate import EvaluationConfig, check_inputs, data_named, evaluate, prior_prediction, table
+from training.image_quality import depth_rmse, object_accuracy
 from training.published_network import PublishedNetwork
 from training.visibility import seen_pixels
 
@@ -80,6 +81,17 @@ def test_depth_and_classes_are_judged_where_they_are_predicted(rooms):
     assert not {"depth_rmse", "object_accuracy", "spread_ratio"} & set(colour_alone)
 
 
+def test_pixels_of_which_nothing_is_known_do_not_count():
+    truth = torch.full((2, 1, 16, 16), 2.0)
+    truth[0, :, :4] = 0.0
+    truth[1] = 0.0
+    off = depth_rmse(torch.full_like(truth, 2.5), truth)
+    assert off[0] == pytest.approx(0.5) and off[1].isnan()
+    ids = truth[:, 0].to(torch.uint8)
+    right = object_accuracy(torch.full((2, 16, 16), 2), ids)
+    assert right[0] == 1.0 and right[1].isnan()
+
+
 def test_the_same_queries_are_asked_with_each_of_the_inputs(rooms):
     given, asked = [], []
 
@@ -120,6 +132,7 @@ def test_what_stands_behind_something_or_outside_every_picture_was_not_seen():
     seen = seen_pixels(wall, query_viewpoints, cupboard, viewpoints, config)[0, 0, 0]
     assert seen[:, 7:24].all() and not seen[:, 27:].any()
     assert not seen_pixels(torch.zeros_like(wall), query_viewpoints, wall, viewpoints, config).any()
+    assert not seen_pixels(wall / 2, query_viewpoints, wall, viewpoints, config).any()  # it looked through there
 
 
 def test_more_observations_see_more(rooms):
