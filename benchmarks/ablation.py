@@ -73,7 +73,7 @@ ROWS = {
     "objects-reprojected": Row("placenet-small", "model.reprojection_objects=true", "objects reprojected, too"),
     "no-objects-reprojected": Row("placenet-small", "model.reprojection_objects=false", "only colours reprojected"),
     "depth-estimate": Row(
-        "placenet-small", "model.depth_estimation_channels=16", "depth estimated from colour where it is missing"
+        "placenet-small", "model.depth_estimation_channels=16", "depth estimated by a network of 16 channels"
     ),
     "no-depth-estimate": Row(
         "placenet-small", "model.depth_estimation_channels=0", "nothing reprojected where there is no depth camera"
