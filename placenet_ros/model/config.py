@@ -44,6 +44,7 @@ class PlaceNetConfig:
     reprojection: bool = _setting(True, "carry the observations' colours into the query's view by their depth")
     reprojection_channels: int = _setting(32, "channels of the reprojected picture at the grid, beside R in the cores")
     close_gaps: bool = _setting(False, "reproject surfaces instead of points: without gaps, colours between pixels")
+    copy_seen: bool = _setting(False, "show what was seen as it was, as far as the network does not know better")
     reprojection_objects: bool = _setting(False, "carry the observations' objects into the query's view too")
     depth_estimation_channels: int = _setting(0, "finest channels of the network that estimates depth from colour "
                                                  "where observations come without; 0: none, they are not reprojected")
@@ -58,7 +59,7 @@ class PlaceNetConfig:
                            ("predicted_classes", MOST_CLASSES)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be 0 to {most}, not {getattr(self, name)}")
-        for name in ("close_gaps", "reprojection_objects", "depth_estimation_channels"):
+        for name in ("close_gaps", "copy_seen", "reprojection_objects", "depth_estimation_channels"):
             if getattr(self, name) and not self.reprojection:
                 raise ValueError(f"{name} is {getattr(self, name)}, but has no effect without reprojection")
         if self.image_size < 16 or self.image_size % 16:

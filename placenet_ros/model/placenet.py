@@ -33,11 +33,13 @@ from placenet_ros.model.depth_estimation import (
 from placenet_ros.model.modalities import DEPTH_RANGE_M, depth_picture
 from placenet_ros.model.objective import Reconstruction, gaussian_kl
 from placenet_ros.model.representation import representation_network
-from placenet_ros.model.reprojection import PointCloud, draw_points, point_cloud, reproject
+from placenet_ros.model.reprojection import NEAREST_M, PointCloud, draw_points, point_cloud, reproject
 from placenet_ros.model.weights import WeightsError, fill, read_weights, write_weights
 
 STD_FLOOR = 1e-8
-REPROJECTION_PICTURE_CHANNELS = 5  # colour, certainty, depth
+REPROJECTION_PICTURE_CHANNELS = 5
+COLOUR, CERTAINTY, DEPTH = slice(0, 3), slice(3, 4), slice(4, 5)  # of these; objects may follow
+COPY_AT_FIRST = 3.0  # an untrained network copies what was seen with measured depth to 95 %
 OBJECTS_CHANNELS = 3  # as class colours
 
 
@@ -136,18 +138,28 @@ class ImageHead(nn.Module):
         self.mean = nn.Conv2d(canvas, IMAGE_CHANNELS, 1)
         nn.init.constant_(self.mean.bias, 0.5)  # an untrained network paints mid grey
         self.depth = nn.Conv2d(canvas, 2, 1) if config.predict_depth else None
+        self.copy = nn.Conv2d(canvas, 2, 1) if config.copy_seen else None  # how far to copy colour, and depth
         self.classes = nn.Conv2d(canvas, config.predicted_classes, 1) if config.predicted_classes else None
 
     def forward(self, canvas: Tensor, seen: Tensor | None) -> Painting:
         """Canvas (n, *, s, s) and reprojected picture (n, *, s, s) or None."""
         if self.blend is not None:
             canvas = self.blend[1:](convolved(self.blend[0], side_by_side([canvas, seen])))
-        depth = None
+        colour, location, raw = self.mean(canvas).float(), None, None
         if self.depth is not None:
             location, raw = self.depth(canvas).float().chunk(2, dim=1)
+        if self.copy is not None:
+            certainty = seen[:, CERTAINTY].float()
+            trusted = (self.copy(canvas).float() + COPY_AT_FIRST * (2 * certainty - 1)).sigmoid() * (certainty > 0)
+            colour = torch.lerp(colour, seen[:, COLOUR].float(), trusted[:, :1])
+            if location is not None:
+                metres = (seen[:, DEPTH].float() * DEPTH_RANGE_M).clamp(min=NEAREST_M)
+                location = torch.lerp(location, metres.log(), trusted[:, 1:])
+        depth = None
+        if location is not None:
             depth = DepthEstimate(location, F.softplus(raw).clamp(LEAST_LOG_ERROR, GREATEST_LOG_ERROR))
         logits = None if self.classes is None else self.classes(canvas).float()
-        return Painting(self.mean(canvas).float(), depth, logits)
+        return Painting(colour, depth, logits)
 
 
 def reprojected_channels(config: PlaceNetConfig) -> int:

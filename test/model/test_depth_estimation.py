@@ -124,8 +124,19 @@ def test_pixels_of_which_nothing_is_known_teach_nothing():
 
 
 def test_options_that_would_have_no_effect_are_refused():
-    for option in ({"reprojection_objects": True}, {"close_gaps": True}, {"depth_estimation_channels": 8}):
+    for option in ({"reprojection_objects": True}, {"close_gaps": True}, {"copy_seen": True},
+                   {"depth_estimation_channels": 8}):
         with pytest.raises(ValueError, match="no effect without reprojection"):
             PlaceNetConfig(reprojection=False, **option)
     with pytest.raises(ValueError, match="predicted_classes must be 0 to 256"):
         PlaceNetConfig(predicted_classes=300)
+
+
+def test_an_untrained_network_shows_what_was_seen_and_how_far_it_was():
+    model = PlaceNet(PlaceNetConfig(**SMALL, close_gaps=True, copy_seen=True, predict_depth=True)).eval()
+    both = observations(True)
+    seen = Observations(both.rgb[:, :1], both.viewpoints[:, :1], both.depth[:, :1])
+    with torch.no_grad():
+        views = model.predict_view(model.encode(seen), seen.viewpoints)
+    assert (views.images - seen.rgb).abs().mean() < 0.05
+    torch.testing.assert_close(views.depth, seen.depth, atol=0.0, rtol=0.2)

@@ -36,7 +36,7 @@ def query(config, b=2, q=2, seed=2):
     {}, {"shared_core": True}, {"tower": "pyramid"}, {"tower": "pool"}, {"reprojection": False},
     {"attention": ""}, {"attention": "d"}, {"attention": "ro"}, {"attention_tokens": 16},
     {"image_size": 64, "attention_tokens": 256}, {"image_size": 128, "layers": 1}, {"close_gaps": True},
-    {"close_gaps": True, "reprojection_objects": True},
+    {"close_gaps": True, "reprojection_objects": True}, {"close_gaps": True, "copy_seen": True},
 ], ids=str)
 def test_every_option_trains_and_predicts(changes):
     model = build(**changes)
