@@ -11,7 +11,7 @@ from small_run import SMALL, assert_same_weights, rooms_on_disk, start_sh, train
 
 from training.checkpoints import newest_checkpoint
 
-LONGER = ["schedule.samples=400", "evaluate_every=200"]
+LONGER = ["schedule.samples=600", "evaluate_every=200"]
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def told(run):
 
 def test_stopped_and_killed_training_ends_as_uninterrupted_training_bit_for_bit(words, uninterrupted, tmp_path):
     run = tmp_path / "run"
-    stopped = training_at_work(run, *words, "checkpoint_every=400")
+    stopped = training_at_work(run, *words, "checkpoint_every=600")
     stopped.send_signal(signal.SIGTERM)
-    _, said = stopped.communicate(timeout=60)
+    _, said = stopped.communicate(timeout=150)
     samples_seen = newest_checkpoint(run / "checkpoints")["samples_seen"]
-    assert stopped.returncode == 143 and 0 < samples_seen < 400, said
+    assert stopped.returncode == 143 and 0 < samples_seen < 600, said
     assert f"stopped by SIGTERM after {samples_seen} samples: the same command goes on from there" in said
     assert not (run / "weights").exists()
-    killed = training_at_work(run, *words, "checkpoint_every=8")
+    killed = training_at_work(run, *words, "checkpoint_every=24")
     killed.kill()
     assert killed.wait(60) == -signal.SIGKILL
     train_here(*words, f"run={run}")
@@ -65,21 +65,21 @@ def test_stopped_and_killed_training_ends_as_uninterrupted_training_bit_for_bit(
 
 def test_two_processes_stop_together_at_ctrl_c_and_one_goes_on(words, uninterrupted, tmp_path):
     run = tmp_path / "run"
-    training = training_at_work(run, *words, "checkpoint_every=400", "processes=2")
+    training = training_at_work(run, *words, "checkpoint_every=600", "processes=2")
     training.send_signal(signal.SIGINT)
-    _, said = training.communicate(timeout=60)
+    _, said = training.communicate(timeout=150)
     samples_seen = newest_checkpoint(run / "checkpoints")["samples_seen"]
-    assert training.returncode == 130 and 0 < samples_seen < 400, said
+    assert training.returncode == 130 and 0 < samples_seen < 600, said
     assert said.count("stopped by SIGINT") == 1
     train_here(*words, f"run={run}")
-    assert_same_weights(run, uninterrupted, tolerance=1e-4)  # rounding, over 50 steps
+    assert_same_weights(run, uninterrupted, tolerance=1e-3)  # rounding, over 75 steps
 
 
 def test_a_process_that_is_killed_ends_the_others_and_that_is_said(words, tmp_path):
     training = training_at_work(tmp_path / "run", *words, "schedule.samples=40000", "processes=2")
     listed = subprocess.run(["pgrep", "-P", str(training.pid)], capture_output=True, text=True)
     os.kill(int(listed.stdout.split()[-1]), signal.SIGKILL)
-    _, said = training.communicate(timeout=60)
+    _, said = training.communicate(timeout=150)
     assert training.returncode != 0
     assert "was ended by SIGKILL" in said or "another process of this training ended" in said, said
     assert "Traceback" not in said, said
