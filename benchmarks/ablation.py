@@ -56,7 +56,8 @@ class Row(NamedTuple):
 
 
 NO_REPROJECTION = (
-    "model.reprojection=false model.reprojection_objects=false model.depth_estimation_channels=0 model.close_gaps=false"
+    "model.reprojection=false model.close_gaps=false model.copy_seen=false model.reprojection_objects=false "
+    "model.depth_estimation_channels=0"
 )
 NO_HEADS = "model.predict_depth=false model.predicted_classes=0"
 RECONSTRUCTED = "objective.predicted_queries=0"
@@ -70,6 +71,8 @@ ROWS = {
     "no-reprojection": Row("placenet-small", NO_REPROJECTION, "without reprojected observations"),
     "close-gaps": Row("placenet-small", "model.close_gaps=true", "surfaces reprojected, not points"),
     "leave-gaps": Row("placenet-small", "model.close_gaps=false", "points reprojected, not surfaces"),
+    "copy-seen": Row("placenet-small", "model.copy_seen=true", "what was seen is shown as it was"),
+    "no-copy": Row("placenet-small", "model.copy_seen=false", "the network paints what was seen, too"),
     "objects-reprojected": Row("placenet-small", "model.reprojection_objects=true", "objects reprojected, too"),
     "no-objects-reprojected": Row("placenet-small", "model.reprojection_objects=false", "only colours reprojected"),
     "depth-estimate": Row(
