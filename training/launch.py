@@ -12,12 +12,14 @@ process of the training; and that its exit status is this command's.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
 import signal
 import sys
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -119,6 +121,9 @@ def torchrun_arguments(launch: LaunchConfig, count: int, name: str) -> list[str]
 def torchrun_status(arguments: list[str], launch: LaunchConfig) -> int:
     """Run torchrun in this process; the exit status that the training ended with. Raises UserError."""
     logging.disable(logging.ERROR)  # torchrun's own report of what the training has said already
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP,SIGQUIT"  # torchrun's way; the others are passed on
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
     try:
         run(parse_args(arguments))
     except SignalException as error:
@@ -132,6 +137,29 @@ def torchrun_status(arguments: list[str], launch: LaunchConfig) -> int:
     except RendezvousError as error:
         raise UserError(f"the machines did not meet at rdzv={launch.rdzv}: {error}") from error
     return 0
+
+
+def pass_on(number: int, _: object) -> None:
+    """Give a signal to the processes of the training, which end in good order; without any, end.
+
+    Not torchrun's way, an exception wherever it happens to be: where that is passed over, the signal is lost.
+    """
+    processes = children()
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(process, number)
+    if not processes:
+        raise SystemExit(128 + number)
+
+
+def children() -> list[int]:
+    """The processes that this one started, by their numbers."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+            found += [int(stat.parent.name)] if int(parent) == os.getpid() else []
+    return found
 
 
 if __name__ == "__main__":

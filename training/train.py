@@ -305,6 +305,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
             log.close()
         name = signal.Signals(stopping).name
         say(processes, f"stopped by {name} after {samples_seen:,} samples: the same command goes on from there")
+        processes.wait()  # for the checkpoint: torchrun ends the others when the first has ended
         processes.end()
         raise SystemExit(128 + stopping)
 
