@@ -63,7 +63,8 @@ def save_checkpoint(
         raise OSError(reason.errno, reason.strerror, str(path)) from error
     os.replace(temporary, path)
     _sync_folder(folder)
-    for old in _not_kept(_oldest_first(folder), keep, keep_every):
+    until_now = [other for other in _oldest_first(folder) if other <= path]  # later ones are damaged: passed over
+    for old in _not_kept(until_now, keep, keep_every):
         old.unlink()
     return path
 

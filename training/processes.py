@@ -109,7 +109,12 @@ def begin_processes(device: str) -> Processes:
     chosen, count = chosen_device(device), int(os.environ.get("WORLD_SIZE", 1))
     if count == 1:
         return Processes(chosen)
-    rank, number, here = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    try:
+        rank, number, here = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    except KeyError as missing:
+        raise UserError(
+            f"WORLD_SIZE={count} is set, but not {missing.args[0]}: start with training/run.sh, or unset WORLD_SIZE"
+        ) from None
     gpu = chosen.type == "cuda"
     if gpu:
         gpus = torch.cuda.device_count()

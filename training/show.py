@@ -98,7 +98,8 @@ def show(config: ShowConfig) -> None:
     size, out = model.config.image_size, Path(config.out)
     maker = TrajectoryMaker(config.walk, 1, size, model.config.field_of_view_degrees)
     if config.data is not None:
-        data = opened_shards(Path(config.data), model.config, max(config.observations + 1, config.fly_window))
+        frames = max(config.observations + 1, config.fly_window if config.fly else 0)
+        data = opened_shards(Path(config.data), model.config, frames)
         check_inputs(config.inputs, data.modalities, config.data)
     else:
         place = device_for(config.views, config.walk.frames, size, "auto", device)

@@ -402,6 +402,8 @@ def houses_to_train_on(
     for rank, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
         for tensor in held.tensors():
             processes.give(tensor[begin:end], rank)
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)  # batches are made of them on another stream
     return held
 
 

@@ -42,7 +42,7 @@ def train_here(*words):
 
 def run_sh(*words, **options):
     """What training/run.sh comes to."""
-    return subprocess.run([SCRIPT, *words], capture_output=True, text=True, timeout=150, **options)
+    return subprocess.run([SCRIPT, *words], capture_output=True, text=True, timeout=600, **options)
 
 
 def start_sh(*words):
@@ -51,6 +51,11 @@ def start_sh(*words):
 
 
 def assert_same_weights(run, other, tolerance=0.0):
-    """That the results of two runs are equal."""
+    """That the results of two runs are equal.
+
+    Where they need not be to the last bit, the keys' biases do not count: a softmax does not change with them, so that
+    their gradient is rounding alone, and Adam makes whole steps of that.
+    """
     one, two = (PlaceNet.from_pretrained(folder / "weights").state_dict() for folder in (run, other))
-    assert max(float((one[name] - two[name]).abs().max()) for name in one) <= tolerance
+    names = [name for name in one if not (tolerance and name.endswith("key.bias"))]
+    assert max(float((one[name] - two[name]).abs().max()) for name in names) <= tolerance

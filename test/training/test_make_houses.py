@@ -60,10 +60,10 @@ def test_a_network_trains_and_is_evaluated_on_data_sets(made, tmp_path):
     assert about["object_classes"] == list(CLASS_NAMES)
     evaluated = python_m(
         "training.evaluate", str(tmp_path / "run" / "weights"), f"data={made / 'unseen'}", "device=cpu",
-        "evaluation.queries=8", f"output={tmp_path / 'figures.json'}",
+        "evaluation.queries=8", f"output={tmp_path / 'evaluation'}",
     )  # fmt: skip
     assert evaluated.returncode == 0, evaluated.stderr
-    figures = json.loads((tmp_path / "figures.json").read_text())
+    figures = json.loads((tmp_path / "evaluation" / "figures.json").read_text())["figures"]
     assert figures["3"]["this network"] == about["evaluation"]["figures"]["3"]["this network"]
 
 

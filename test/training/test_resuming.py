@@ -12,6 +12,8 @@ from small_run import SMALL, assert_same_weights, rooms_on_disk, start_sh, train
 from training.checkpoints import newest_checkpoint
 
 LONGER = ["schedule.samples=600", "evaluate_every=200"]
+SLOW = ["evaluate_every=8", "evaluate_queries=512"]  # an evaluation after each step: time to stop or kill it in
+PATIENCE = 600  # seconds; machines may be busy
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def uninterrupted(words, tmp_path_factory):
 def training_at_work(run, *words):
     """training/run.sh, once it has told figures that were not there before."""
     before = told(run)
-    training = start_sh(*words, f"run={run}")
+    training = start_sh(*words, *SLOW, f"run={run}")
     while training.poll() is None and told(run) <= before:
         time.sleep(0.02)
     assert training.poll() is None, training.communicate()[1]
@@ -48,14 +50,14 @@ def test_stopped_and_killed_training_ends_as_uninterrupted_training_bit_for_bit(
     run = tmp_path / "run"
     stopped = training_at_work(run, *words, "checkpoint_every=600")
     stopped.send_signal(signal.SIGTERM)
-    _, said = stopped.communicate(timeout=150)
+    _, said = stopped.communicate(timeout=PATIENCE)
     samples_seen = newest_checkpoint(run / "checkpoints")["samples_seen"]
     assert stopped.returncode == 143 and 0 < samples_seen < 600, said
     assert f"stopped by SIGTERM after {samples_seen} samples: the same command goes on from there" in said
     assert not (run / "weights").exists()
     killed = training_at_work(run, *words, "checkpoint_every=24")
     killed.kill()
-    assert killed.wait(60) == -signal.SIGKILL
+    assert killed.wait(PATIENCE) == -signal.SIGKILL
     train_here(*words, f"run={run}")
     assert_same_weights(run, uninterrupted)
     states = [newest_checkpoint(folder / "checkpoints") for folder in (run, uninterrupted)]
@@ -67,7 +69,7 @@ def test_two_processes_stop_together_at_ctrl_c_and_one_goes_on(words, uninterrup
     run = tmp_path / "run"
     training = training_at_work(run, *words, "checkpoint_every=600", "processes=2")
     training.send_signal(signal.SIGINT)
-    _, said = training.communicate(timeout=150)
+    _, said = training.communicate(timeout=PATIENCE)
     samples_seen = newest_checkpoint(run / "checkpoints")["samples_seen"]
     assert training.returncode == 130 and 0 < samples_seen < 600, said
     assert said.count("stopped by SIGINT") == 1
@@ -79,7 +81,7 @@ def test_a_process_that_is_killed_ends_the_others_and_that_is_said(words, tmp_pa
     training = training_at_work(tmp_path / "run", *words, "schedule.samples=40000", "processes=2")
     listed = subprocess.run(["pgrep", "-P", str(training.pid)], capture_output=True, text=True)
     os.kill(int(listed.stdout.split()[-1]), signal.SIGKILL)
-    _, said = training.communicate(timeout=150)
+    _, said = training.communicate(timeout=PATIENCE)
     assert training.returncode != 0
     assert "was ended by SIGKILL" in said or "another process of this training ended" in said, said
     assert "Traceback" not in said, said

@@ -105,6 +105,9 @@ def test_each_process_has_the_gpu_of_its_number_and_gradients_go_through_nccl(mo
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match="4 processes on a machine with 1 GPUs"):
         begin_processes("auto")
+    monkeypatch.delenv("RANK")
+    with pytest.raises(UserError, match="WORLD_SIZE=8 is set, but not RANK: start with training/run.sh"):
+        begin_processes("auto")
 
 
 def test_the_script_runs_in_any_folder_with_jemalloc_where_it_is_installed(tmp_path):
@@ -116,7 +119,8 @@ def test_the_script_runs_in_any_folder_with_jemalloc_where_it_is_installed(tmp_p
     ldconfig.chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LD_PRELOAD")}
     environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
-    (tmp_path / "training").mkdir()  # not ours
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "__init__.py").write_text("raise SystemExit('not ours')\n")
     found = run_sh("smoke", "device=cpu", "--print", env=environment, cwd=tmp_path)
     assert found.stdout.startswith(f"LD_PRELOAD={library} "), found.stderr
     assert found.stdout.endswith("-m training.train smoke device=cpu\n")
@@ -155,6 +159,6 @@ def test_two_machines_with_two_processes_each_learn_what_one_learns(tmp_path):
     asked = [*words, "processes=2", "nnodes=2", f"rdzv=localhost:{port}", f"run={tmp_path / 'four'}"]
     machines = [start_sh(*asked) for _ in range(2)]
     for machine in machines:
-        _, said = machine.communicate(timeout=150)
+        _, said = machine.communicate(timeout=600)
         assert machine.returncode == 0, said
     assert_same_weights(tmp_path / "one", tmp_path / "four", tolerance=1e-5)

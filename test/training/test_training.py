@@ -157,6 +157,14 @@ def test_a_damaged_checkpoint_is_passed_over_loudly(tmp_path, capsys):
     assert len(warnings) == 2 and str(truncated) in warnings[0] and str(altered) in warnings[1]
 
 
+def test_a_new_checkpoint_is_kept_beside_damaged_ones_of_more_samples(tmp_path):
+    for samples_seen in (1000, 2000):
+        save_checkpoint(tmp_path, samples_seen, {"samples_seen": samples_seen}, keep=2)
+    checkpoint_path(tmp_path, 2000).write_bytes(b"damaged")
+    save_checkpoint(tmp_path, 1500, {"samples_seen": 1500}, keep=1)
+    assert newest_checkpoint(tmp_path)["samples_seen"] == 1500
+
+
 def test_a_crash_while_saving_leaves_the_older_checkpoints(tmp_path, monkeypatch, capsys):
     save_checkpoint(tmp_path, 1, {"samples_seen": 1}, keep=1)
 

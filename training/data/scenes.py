@@ -21,6 +21,7 @@ from training.data.dataset import ShardSet
 from training.data.sampling import Draw, SamplingConfig, draw_scenes
 from training.data.shards import StoredFrames
 
+SECONDS_AFTER_SIGTERM = 5  # for training to end its step, for which it may need what a worker reads
 STEPS_AHEAD = 4  # that each worker prepares: bounds memory, and covers a step that takes longer
 
 
@@ -71,7 +72,10 @@ def scene_stream(scenes: StepScenes, first_step: int, workers: int) -> Iterator[
 
 
 def _begin_worker(_: int) -> None:
-    """What each worker does first: signals that go to all of a terminal's or a group's are the training process's."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """What each worker does first: signals that go to all of a terminal's or a group's are the training process's.
+
+    SIGTERM is also how that process, when it ends, ends workers that are at work: it ends them a little later.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SECONDS_AFTER_SIGTERM))
     atexit.register(os._exit, 0)  # Arrow's threads abort a process that ends while they work
