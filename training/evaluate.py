@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, WeightsError
+from placenet_ros.model import Observations, PlaceNetConfig, WeightsError
 from training.baselines import Prediction, Predictor, baseline_predictors, pose_distances
 from training.confidence import Figure, confidence, correlation, ratio
 from training.configuration import UserError, argument, as_dict, parse, run_command, section, setting
@@ -157,17 +157,17 @@ def network_predictors(model: Network, config: EvaluationConfig) -> dict[str, Pr
     }
 
 
-def untrained(config: PlaceNetConfig, device: torch.device) -> PlaceNet:
+def untrained(model: Network) -> Network:
     """The same network before any training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(EVALUATION_SEED)
-        return PlaceNet(config).eval().to(device)
+        return type(model)(model.config).eval().to(_device_of(model))
 
 
-def rivals(model_config: PlaceNetConfig, config: EvaluationConfig, device: torch.device) -> dict[str, Predictor]:
+def rivals(model: Network, config: EvaluationConfig) -> dict[str, Predictor]:
     """What a trained network is compared with, by name."""
-    network = prior_prediction(untrained(model_config, device), config.samples)
-    return {UNTRAINED: network, **baseline_predictors(model_config)}
+    network = prior_prediction(untrained(model), config.samples)
+    return {UNTRAINED: network, **baseline_predictors(model.config)}
 
 
 def _device_of(model: Network) -> torch.device:
@@ -198,6 +198,7 @@ def ask(
     """Ask the predictors, with each of `config.inputs`; rows are named after the predictors, see `row_name`.
 
     A predictor that cannot predict from what is given has no row, one of RIVALS none but with the first of the inputs.
+    Raises UserError where a prediction is no number.
     """
     values: dict[str, dict[str, list[np.ndarray]]] = {}
     trajectories, distances = [], []
@@ -216,6 +217,8 @@ def ask(
                 once = name in RIVALS and inputs != config.inputs[0]
                 prediction = None if once else predict(observed, batch.query_viewpoints)
                 if prediction is not None:
+                    if not prediction.images.isfinite().all():
+                        raise UserError(f"{row_name(name, inputs, config)}: predicts what is no number: broken weights")
                     row = values.setdefault(row_name(name, inputs, config), {})
                     for measure, value in judged(prediction, batch, seen).items():
                         row.setdefault(measure, []).append(value.double().cpu().numpy())
@@ -447,7 +450,7 @@ def main(argv: list[str]) -> None:
     device = chosen_device(config.device)
     model = network_at(config.weights, device)
     if config.data is not None:
-        data = opened_shards(Path(config.data), model.config, fewest_frames(config.evaluation, config.sampling))
+        data = opened_shards(Path(config.data), model.config, max(config.evaluation.observations) + 1)
         check_inputs(config.evaluation.inputs, data.modalities, config.data)
         if "depth" not in data.modalities:
             print(f"{config.data}: has no depth: no reprojection, no figures of what was seen or not", file=sys.stderr)
@@ -459,7 +462,7 @@ def main(argv: list[str]) -> None:
     of_data = class_names(data)
     if of_data and list(classes) != list(of_data):
         print(f"warning: {config.data}: its object classes are not those of {config.weights}", file=sys.stderr)
-    predictors = network_predictors(model, config.evaluation) | rivals(model.config, config.evaluation, device)
+    predictors = network_predictors(model, config.evaluation) | rivals(model, config.evaluation)
     sampling = replace(config.sampling, poses=poses_of(model))
     answers = {}
     for count in config.evaluation.observations:

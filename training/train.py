@@ -315,7 +315,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
         about = provenance(config, stored, command, samples_seen, seconds, processes)
         write_weights(average, run / "weights", about, config.half_precision)
         result = read_network(run / "weights").to(device)
-        predictors = network_predictors(result, config.evaluation) | rivals(config.model, config.evaluation, device)
+        predictors = network_predictors(result, config.evaluation) | rivals(result, config.evaluation)
         figures = evaluate(predictors, unseen, config.sampling, config.evaluation, config.model, device)
         about["evaluation"] = {**as_dict(config.evaluation), "data": about["data"]["unseen"], "figures": figures}
         write_weights(average, run / "weights", about, config.half_precision)
@@ -532,17 +532,20 @@ def raise_diverged(
     figures: dict[str, float], before: int, samples_seen: int, fails: list[bool], run: Path, processes: Processes
 ) -> None:
     """Give up, in all processes; one says why. Checkpoints are only written of what passed."""
-    if not processes.first:
-        raise SystemExit(2)
     where = ""
     if processes.count > 1:
         ranks = [str(rank) for rank, failing in enumerate(fails) if failing]
         where = f" (in process {', '.join(ranks)})" if ranks else " (in no process's loss, but in its gradient)"
-    raise UserError(
+    reason = (
         f"loss or gradient not finite in {figures['unusable_in_a_row']:.0f} steps in a row{where} between {before:,} "
         f"and {samples_seen:,} samples: lower schedule.learning_rate or clip_gradient; checkpoints in "
         f"{run / 'checkpoints'} are from before"
     )
+    if processes.count == 1:
+        raise UserError(reason)
+    say(processes, f"error: {reason}")
+    processes.wait()  # torchrun ends the others when the first has ended: not before it is said
+    raise SystemExit(2)
 
 
 def data_sources(config: TrainConfig, stored: dict[str, ShardSet]) -> dict[str, Any]:

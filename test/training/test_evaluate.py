@@ -1,6 +1,7 @@
 """What an evaluation says of a network: seen and unseen, depth and classes, spread, and from what it was asked."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,11 +110,27 @@ def test_the_same_queries_are_asked_with_each_of_the_inputs(rooms):
 
 def test_rivals_are_asked_once_and_reprojection_only_with_depth(rooms):
     asked = EvaluationConfig(queries=4, observations=(3,), inputs=("colour+depth", "colour"))
-    rivals = training.evaluate.rivals(MODEL, asked, CPU)
+    rivals = training.evaluate.rivals(PlaceNet(MODEL), asked)
     figures = evaluate(rivals, rooms, SAMPLING, asked, MODEL, CPU)["3"]
     assert set(figures) == {"untrained network", "mean image", "nearest image", "reprojection"}
     alone = EvaluationConfig(queries=4, observations=(3,), inputs=("colour",))
     assert "reprojection" not in evaluate(rivals, rooms, SAMPLING, alone, MODEL, CPU)["3"]
+
+
+def test_the_untrained_rival_is_of_the_same_kind_of_network():
+    for network in (PlaceNet(MODEL), PublishedNetwork(replace(MODEL, attention_tokens=1, reprojection=False))):
+        rival = training.evaluate.untrained(network)
+        assert type(rival) is type(network) and rival.config == network.config
+
+
+def test_predictions_that_are_no_numbers_are_an_error_and_no_figure(rooms):
+    def broken(observations, viewpoints):
+        images = mean_image(observations, viewpoints, MODEL).clone()
+        images[0, 0, 0, 0, 0] = torch.nan
+        return Prediction(images)
+
+    with pytest.raises(UserError, match="it: predicts what is no number"):
+        figures_of(broken, rooms)
 
 
 def test_what_stands_behind_something_or_outside_every_picture_was_not_seen():

@@ -153,18 +153,19 @@ def test_a_full_disk_leaves_the_older_checkpoint_and_the_run_goes_on_from_it(wor
 # ---- Divergence ------------------------------------------------------------------------------------------------------
 
 
-def test_the_processes_whose_loss_is_not_finite_are_named():
-    figures = {"unusable_in_a_row": 3.0}
-    first, second = (Processes(torch.device("cpu"), rank, 4) for rank in (0, 1))
-    with pytest.raises(
-        UserError, match=r"not finite in 3 steps in a row \(in process 1, 3\) between 80 and 160"
-    ):
-        raise_diverged(figures, 80, 160, [False, True, False, True], Path("run"), first)
-    with pytest.raises(UserError, match=r"\(in no process's loss, but in its gradient\)"):
-        raise_diverged(figures, 80, 160, [False] * 4, Path("run"), first)
-    with pytest.raises(SystemExit) as quiet:  # one speaks for all
-        raise_diverged(figures, 80, 160, [False, True, False, True], Path("run"), second)
-    assert quiet.value.code == 2
+def test_the_processes_whose_loss_is_not_finite_are_named_by_one_before_any_ends(monkeypatch, capsys):
+    waited = []
+    monkeypatch.setattr(Processes, "wait", lambda self: waited.append((self.rank, capsys.readouterr().err)))
+    for fails in ([False, True, False, True], [False] * 4):
+        for rank in (0, 1):
+            with pytest.raises(SystemExit) as ended:
+                processes = Processes(torch.device("cpu"), rank, 4)
+                raise_diverged({"unusable_in_a_row": 3.0}, 80, 160, fails, Path("run"), processes)
+            assert ended.value.code == 2
+    (_, named), (_, quiet), (_, gradient), _ = waited
+    assert named.startswith("error: ") and "not finite in 3 steps in a row (in process 1, 3) between 80 and 160" in named
+    assert "(in no process's loss, but in its gradient)" in gradient
+    assert quiet == "", "one speaks for all"
 
 
 # ---- Settings --------------------------------------------------------------------------------------------------------
