@@ -163,7 +163,8 @@ def test_the_processes_whose_loss_is_not_finite_are_named_by_one_before_any_ends
                 raise_diverged({"unusable_in_a_row": 3.0}, 80, 160, fails, Path("run"), processes)
             assert ended.value.code == 2
     (_, named), (_, quiet), (_, gradient), _ = waited
-    assert named.startswith("error: ") and "not finite in 3 steps in a row (in process 1, 3) between 80 and 160" in named
+    assert named.startswith("error: ")
+    assert "not finite in 3 steps in a row (in process 1, 3) between 80 and 160" in named
     assert "(in no process's loss, but in its gradient)" in gradient
     assert quiet == "", "one speaks for all"
 
