@@ -277,7 +277,7 @@ def convolution(batch: int, inward: int, out: int, grid: int, repeats: int, devi
 def speed(arguments: argparse.Namespace, way: Variant, peak: float | None) -> Iterator[dict]:
     """A row for each case of a variant."""
     device = chosen_device(arguments.device)
-    prepared(way.bf16)
+    prepared()
     training = Training(way, arguments.smoke, device)
     for case in (Case(2, 1, 2),) if arguments.smoke else way.cases:
         start = time.monotonic()
@@ -301,8 +301,8 @@ def speed(arguments: argparse.Namespace, way: Variant, peak: float | None) -> It
             "slowest_ms": max(times),
             "tflops": counted / step_ms / 1e9,
             "share_of_ceiling": None if peak is None else counted / step_ms / 1e9 / peak,
-            "gigabytes_allocated": gibibytes(device, "max_memory_allocated"),
-            "gigabytes_reserved": gibibytes(device, "max_memory_reserved"),
+            "gibibytes_allocated": gibibytes(device, "max_memory_allocated"),
+            "gibibytes_reserved": gibibytes(device, "max_memory_reserved"),
             "seconds_until_ready": ready,
             "fell_back": training.step.execution != way.execution,
             "loss": figures["loss"],
@@ -310,8 +310,8 @@ def speed(arguments: argparse.Namespace, way: Variant, peak: float | None) -> It
         }
 
 
-def prepared(bf16: bool) -> None:
-    """As training sets PyTorch up: TF32 where it is not bf16."""
+def prepared() -> None:
+    """Set PyTorch up as training does."""
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
@@ -398,7 +398,7 @@ PROFILED_STEPS = 5
 def profile(arguments: argparse.Namespace, way: Variant) -> Iterator[dict]:
     """Kernels of a step by time, and by kind."""
     device, case = chosen_device(arguments.device), Case(2, 1, 2) if arguments.smoke else way.cases[0]
-    prepared(way.bf16)
+    prepared()
     training = Training(way, arguments.smoke, device)
     for _ in range(LAUNCHED_FIRST + 3):
         training(case)
@@ -435,7 +435,7 @@ def microseconds(event: Any, device: torch.device) -> float:
 def with_data(arguments: argparse.Namespace, way: Variant) -> Iterator[dict]:
     """Steps on frames read from shards, made ready ahead and not, beside the same steps on batches that are there."""
     device, case = chosen_device(arguments.device), Case(2, 1, 2) if arguments.smoke else way.cases[0]
-    prepared(way.bf16)
+    prepared()
     sampling = SamplingConfig(
         fewest_observations=case.observations, most_observations=case.observations, queries=case.queries
     )
@@ -526,8 +526,8 @@ def cells(part: str, row: dict) -> list[str]:
         shown(row["slowest_ms"], 1),
         shown(row["tflops"]),
         shown(row["share_of_ceiling"], share=True),
-        shown(row["gigabytes_allocated"], 2),
-        shown(row["gigabytes_reserved"], 2),
+        shown(row["gibibytes_allocated"], 2),
+        shown(row["gibibytes_reserved"], 2),
         shown(row["seconds_until_ready"]),
     ]
 
