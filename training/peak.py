@@ -7,15 +7,14 @@ matrix product in the same precision: the most that a network made of matrix pro
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from placenet_ros.model import Observations, PlaceNetConfig
 from placenet_ros.model.viewpoints import VIEWPOINT_SIZE
 from training.data.sampling import SamplingConfig
+from training.nested import tensors_of
 from training.networks import Arithmetic, build_network
 
 GPU_MATRIX, CPU_MATRIX = 8192, 1024  # rows and columns: large enough to keep the device busy
@@ -58,19 +57,10 @@ def operations_of_a_sample(arithmetic: Arithmetic, config: PlaceNetConfig, sampl
         seen = Observations(pictures, torch.empty(1, observations, VIEWPOINT_SIZE), depth, pictures)
         asked = torch.empty(1, q, VIEWPOINT_SIZE), torch.empty(1, q, 3, size, size)
         with FlopCounterMode(display=False) as counter:
-            sum(tensor.sum() for tensor in _tensors(network(seen, *asked)) if tensor.requires_grad).backward()
+            sum(tensor.sum() for tensor in tensors_of(network(seen, *asked)) if tensor.requires_grad).backward()
     return counter.get_total_flops() / q
 
 
 def share_of_peak(samples_a_second: float, operations: float, peak: float, devices: int = 1) -> float:
     """What training uses of `devices` of such a peak (TFLOP/s), 0 to 1."""
     return samples_a_second * operations / (devices * peak * 1e12)
-
-
-def _tensors(result: object) -> Iterator[Tensor]:
-    """All tensors of a result, which may hold tuples of them."""
-    if isinstance(result, Tensor):
-        yield result
-    elif isinstance(result, tuple):
-        for part in result:
-            yield from _tensors(part)
