@@ -7,13 +7,15 @@ pictures.
 """
 from __future__ import annotations
 
+import warnings
 from collections import deque
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from placenet_ros.model.captured import CapturedPrediction
 from placenet_ros.model.modalities import class_colours, objects_picture
 from placenet_ros.model.placenet import Appearance, Observations, PlaceNet, SceneRepresentation
 from placenet_ros.model.viewpoints import relative_viewpoints
@@ -21,10 +23,13 @@ from placenet_ros.scene.viewpoints import CameraPose
 
 
 class PredictedView(NamedTuple):
-    """What a place looks like from a pose, and how much samples of it differ."""
+    """What a place looks like from a pose, by the means of the prior, and how much samples from it differ."""
 
-    image: np.ndarray  # s s 3 uint8, rgb: mean of the samples
-    spread: np.ndarray  # s s float32, 0..1: standard deviation over the samples, averaged over the channels
+    image: np.ndarray  # s s 3 uint8, rgb
+    depth: np.ndarray | None  # s s float32, metres along the optical axis; None: the model does not predict it
+    class_ids: np.ndarray | None  # s s uint8; None likewise
+    spread: np.ndarray | None  # s s float32, 0..1: standard deviation of the samples' images, averaged over the
+    #                            channels; None: not asked for
 
 
 class _Held(NamedTuple):
@@ -36,18 +41,22 @@ class _Held(NamedTuple):
 class SceneMemory:
     """The last `max_observations` observations of a scene, as a model sees them.
 
-    Not thread-safe: one thread owns it. Runs on the model's device, without gradients.
+    Not thread-safe: one thread owns it. Runs on the model's device, without gradients; on a GPU it replays predictions
+    as CUDA graphs.
 
     Args:
         model: in eval mode; not changed.
         max_observations: how many are held; the oldest leaves when one more comes.
+        warn: is told, in one line, where predictions are slower than they should be.
     """
 
-    def __init__(self, model: PlaceNet, max_observations: int = 20) -> None:
+    def __init__(self, model: PlaceNet, max_observations: int = 20,
+                 warn: Callable[[str], None] = warnings.warn) -> None:
         if max_observations < 1:
             raise ValueError(f"max_observations must be at least 1, not {max_observations}")
         self._model = model
         self._device = next(model.parameters()).device
+        self._predict = CapturedPrediction(model, warn) if self._device.type == "cuda" else model.predict_view
         self._palette = class_colours().to(self._device)
         self._held: deque[_Held] = deque(maxlen=max_observations)
         self._anchor: CameraPose | None = None
@@ -104,19 +113,29 @@ class SceneMemory:
         self._joined = None
 
     @torch.inference_mode()
-    def predict(self, pose: CameraPose, samples: int = 1, generator: torch.Generator | None = None) -> PredictedView:
-        """The view from a pose, by `samples` samples from the prior; encodes nothing again.
+    def predict(self, pose: CameraPose, samples: int = 0, generator: torch.Generator | None = None) -> PredictedView:
+        """The view from a pose, by the means of the prior; encodes nothing again.
+
+        Args:
+            samples: from the prior, for the spread, each as much work as the view itself; 0: no spread is worked out.
+                That of one is 0, without drawing it.
 
         Raises:
-            ValueError: nothing has been observed yet, or `samples` is under 1.
+            ValueError: nothing has been observed yet, or `samples` is negative.
         """
-        if samples < 1:
-            raise ValueError(f"samples must be at least 1, not {samples}")
-        query = self._viewpoints([pose]).expand(-1, samples, -1)
-        views = self._model.predict(self._representation(), query, generator)[0]
-        image = (views.mean(dim=0) * 255.0).round().to(torch.uint8).movedim(0, -1)
-        spread = views.std(dim=0, unbiased=False).mean(dim=0)
-        return PredictedView(image.cpu().numpy(), spread.cpu().numpy())
+        if samples < 0:
+            raise ValueError(f"samples must be at least 0, not {samples}")
+        scene, drawn = self._representation(), samples if samples > 1 else 0
+        query = self._viewpoints([pose]).expand(-1, 1 + drawn, -1)
+        views = self._predict(scene, query, noise=self._noise(drawn, generator))
+        images, spread = views.images[0], None
+        if samples:
+            deviation = images[1:].std(dim=0, unbiased=False) if drawn else torch.zeros_like(images[0])
+            spread = deviation.mean(dim=0).cpu().numpy()
+        return PredictedView(
+            (images[0] * 255.0).round().to(torch.uint8).movedim(0, -1).cpu().numpy(),
+            None if views.depth is None else views.depth[0, 0, 0].cpu().numpy(),
+            None if views.class_ids is None else views.class_ids[0, 0].to(torch.uint8).cpu().numpy(), spread)
 
     @torch.inference_mode()
     def embedding(self) -> np.ndarray:
@@ -151,6 +170,13 @@ class SceneMemory:
         if self._joined is None:
             self._joined = SceneRepresentation.join([held.share for held in self._held])
         return self._joined
+
+    def _noise(self, samples: int, generator: torch.Generator | None) -> Tensor:
+        """(l, 1 + samples, latent channels, g, g): none for the first view, which is then of the prior's means."""
+        config = self._model.config
+        shape = (config.layers, samples, config.latent_channels, config.grid_size, config.grid_size)
+        drawn = torch.randn(shape, generator=generator, device=self._device)
+        return torch.cat([drawn.new_zeros(shape[0], 1, *shape[2:]), drawn], dim=1)
 
     def _viewpoints(self, poses: list[CameraPose]) -> Tensor:
         """(1, m, 7). Differences are taken in float64: odometry can be far from its origin."""

@@ -1,4 +1,6 @@
 """SceneMemory: what it holds equals encoding the same observations afresh, at one encoding for each."""
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +30,25 @@ def observation(index):
     return (random.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8), pose,
             random.uniform(0.5, 5.0, (SIZE, SIZE)).astype(np.float32),
             random.integers(0, 40, (SIZE, SIZE), dtype=np.uint8))
+
+
+def unsure(model):
+    """The same model, its samples far apart: those of an untrained one hardly differ."""
+    torch.nn.init.constant_(model.prior_head.bias[CONFIG.latent_channels:], 5.0)
+    return model
+
+
+def seeing(model):
+    memory = SceneMemory(model)
+    for index in range(2):
+        memory.add(*observation(index))
+    return memory
+
+
+@torch.inference_mode()
+def launched(model, memory, **options):
+    """What the model itself predicts from QUERY."""
+    return model.predict_view(memory._representation(), memory._viewpoints([QUERY]), **options)
 
 
 def encoded_afresh(model, indices, anchor):
@@ -79,7 +100,7 @@ def test_adding_costs_one_encoding_and_predicting_none(model, monkeypatch):
     for index in range(8):
         pictures.clear()
         memory.add(*observation(index))
-        assert pictures == [1, 1, 1], "one picture for each modality"
+        assert sum(pictures) == 3, "one picture for each modality"
     pictures.clear()
     memory.predict(observation(8)[1], samples=3)
     memory.embedding()
@@ -119,13 +140,50 @@ def test_a_representation_without_direction_is_no_embedding(model):
         memory.embedding()
 
 
-def test_spread_is_the_deviation_of_samples_and_zero_for_one(model):
-    memory = SceneMemory(model)
-    memory.add(*observation(0))
-    assert not memory.predict(observation(1)[1], samples=1).spread.any()
-    view = memory.predict(observation(1)[1], samples=8)
+@pytest.mark.parametrize("samples", [0, 1, 2, 6])
+def test_a_view_is_the_prior_s_mean_however_many_samples_the_spread_is_of(model, samples):
+    memory = seeing(unsure(model))
+    expected = launched(model, memory, temperature=0.0)
+    view = memory.predict(QUERY, samples)
     assert view.image.shape == (SIZE, SIZE, 3) and view.image.dtype == np.uint8
+    exact = 255 * expected.images[0, 0].movedim(0, -1).numpy()
+    assert np.abs(view.image - exact).max() < 0.51  # rounding
+    assert (view.depth, view.class_ids) == (None, None)
+
+
+def test_depth_and_classes_are_the_prior_s_means_too_where_the_model_predicts_them():
+    torch.manual_seed(0)
+    model = PlaceNet(dataclasses.replace(CONFIG, predict_depth=True, predicted_classes=5)).eval()
+    memory = seeing(model)
+    expected = launched(model, memory, temperature=0.0)
+    view = memory.predict(QUERY, samples=3)
+    np.testing.assert_allclose(view.depth, expected.depth[0, 0, 0].numpy(), rtol=1e-4)
+    assert view.depth.dtype == np.float32 and view.class_ids.dtype == np.uint8
+    assert (view.class_ids == expected.class_ids[0, 0].numpy()).mean() > 0.99
+
+
+def test_spread_is_the_deviation_of_samples(model):
+    memory = seeing(model)
+    view = memory.predict(QUERY, samples=5, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(CONFIG.layers, 5, CONFIG.latent_channels, CONFIG.grid_size, CONFIG.grid_size,
+                        generator=torch.Generator().manual_seed(1))
+    samples = [launched(model, memory, noise=noise[:, [index]]).images[0, 0].numpy() for index in range(5)]
+    np.testing.assert_allclose(view.spread, np.std(samples, axis=0).mean(axis=0), atol=1e-6)
     assert view.spread.shape == (SIZE, SIZE) and view.spread.dtype == np.float32 and view.spread.max() > 0
+
+
+def test_only_who_asks_for_the_spread_waits_for_samples(model, monkeypatch):
+    views, predict = [], model.predict_view
+    monkeypatch.setattr(model, "predict_view",
+                        lambda *given, **options: views.append(given[1].shape[1]) or predict(*given, **options))
+    memory = seeing(model)
+    assert memory.predict(QUERY).spread is None
+    spread = memory.predict(QUERY, samples=1).spread
+    assert spread.shape == (SIZE, SIZE) and not spread.any(), "one sample does not deviate"
+    memory.predict(QUERY, samples=4)
+    assert views == [1, 1, 5]
+    with pytest.raises(ValueError, match="samples must be at least 0, not -1"):
+        memory.predict(QUERY, samples=-1)
 
 
 def test_observations_without_depth_or_objects_join_those_that_have_them(model):
@@ -160,3 +218,24 @@ def test_asking_before_anything_was_seen_says_so(model):
     for ask in (memory.embedding, lambda: memory.predict(QUERY)):
         with pytest.raises(ValueError, match="nothing has been observed yet"):
             ask()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+def test_on_a_gpu_views_are_replayed_and_the_same_as_launched(model):
+    said, view = [], {}
+    memory = SceneMemory(unsure(model).cuda(), max_observations=3, warn=said.append)
+    for index in range(8):
+        memory.add(*observation(index))
+        for samples in (0, 4):
+            view[samples] = memory.predict(QUERY, samples)
+    graphs = [form.graph for form in memory._predict._forms.values() if form.graph]
+    assert not said and len(graphs) == 2, "with three observations, for the view alone and with samples"
+    expected = launched(model, memory, temperature=0.0)
+    exact = 255 * expected.images[0, 0].movedim(0, -1).cpu().numpy()
+    for samples in (0, 4):
+        assert np.abs(view[samples].image - exact).max() < 1.5  # a batch of another size is rounded otherwise
+    assert view[4].spread.max() > 0
+
+
+def test_on_the_cpu_the_model_itself_predicts(model):
+    assert SceneMemory(model)._predict == model.predict_view
