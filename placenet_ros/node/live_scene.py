@@ -71,13 +71,13 @@ class LiveScene:
         self._gate.passed(observation.pose, observation.stamp)
         self._stamps.append(observation.stamp)
 
-    def prediction_error(self, observation: Observation, samples: int) -> float:
+    def prediction_error(self, observation: Observation) -> float:
         """Root mean square error (0..255) of the prediction of an observation that has not been added, where seen.
 
         NaN where the camera saw none of it.
         """
         if not observation.covered.any():
             return math.nan
-        predicted = self.memory.predict(observation.pose, samples).image
+        predicted = self.memory.predict(observation.pose).image
         error = predicted.astype(np.float64) - observation.rgb
         return float(np.sqrt(np.mean(error[observation.covered] ** 2)))

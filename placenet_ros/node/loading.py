@@ -10,7 +10,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ from placenet_ros.scene.memory import SceneMemory
 from placenet_ros.scene.viewpoints import CameraPose
 
 MODALITY_NAMES = {"r": "rgb", "d": "depth", "o": "objects"}
-MODEL_FIGURES = "this network"  # its row in the evaluation's figures
+# Rows in the evaluation's figures: what the node predicts; where older weights have none, one sample, which errs more.
+MODEL_FIGURES = ("its prior's mean", "this network")
 WARM_UP_RUNS = 2  # the first one allocates memory and picks algorithms; the second is as fast as any later one
 
 
@@ -48,12 +49,13 @@ class Evaluation:
         numbered = [key for key in figures if isinstance(key, str) and key.isdecimal()]
         rows = _dictionary(figures[max(numbered, key=int)]) if numbered else {}
 
-        def rmse(row: str) -> float:
-            mean = _dictionary(_dictionary(rows.get(row)).get("rmse")).get("mean")
-            return float(mean) if _is_number(mean) else math.nan
+        def rmse(*names: str) -> float:
+            """Of the first of these rows that has one."""
+            means = [_dictionary(_dictionary(rows.get(name)).get("rmse")).get("mean") for name in names]
+            return next((float(mean) for mean in means if _is_number(mean)), math.nan)
 
         return cls(
-            _count(evaluation.get("queries"), 32), rmse(MODEL_FIGURES), rmse("nearest image"), rmse("mean image")
+            _count(evaluation.get("queries"), 32), rmse(*MODEL_FIGURES), rmse("nearest image"), rmse("mean image")
         )
 
 
@@ -87,8 +89,8 @@ class LoadedModel:
     evaluation: Evaluation
 
 
-def load_model(weights: Path, parameters: NodeParameters) -> LoadedModel:
-    """The model of a weights folder or file, on its device and warmed up.
+def load_model(weights: Path, parameters: NodeParameters, warn: Callable[[str], None]) -> LoadedModel:
+    """The model of a weights folder or file, on its device and warmed up. warn: is told what makes it slow.
 
     Raises ParameterError for weights that are missing, damaged or of another model, and for a device that is not there.
     """
@@ -99,7 +101,7 @@ def load_model(weights: Path, parameters: NodeParameters) -> LoadedModel:
         model = ready_for_inference(PlaceNet.from_pretrained(weights), device)
     except WeightsError as error:
         raise ParameterError(f"parameter ~weights: {error}") from error
-    memory = SceneMemory(model, parameters.max_observations)
+    memory = SceneMemory(model, parameters.max_observations, warn)
     embedding = _warm_up(memory, model.config.image_size, parameters.prediction_samples)
     about = model.about
     return LoadedModel(

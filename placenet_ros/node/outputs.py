@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
-import numpy as np
 import rospy
 from geometry_msgs.msg import Point, Pose, PoseStamped, PoseWithCovariance, Quaternion
 from nav_msgs.msg import Path
@@ -31,7 +30,7 @@ class ViewMessages(NamedTuple):
 
     image: Image  # rgb8
     camera_info: CameraInfo
-    uncertainty: Image  # 32FC1, 0..1
+    uncertainty: Image | None  # 32FC1, 0..1; None: not asked for
 
 
 class Outputs:
@@ -51,7 +50,10 @@ class Outputs:
     # ---- Who listens ----
 
     def has_view_listener(self) -> bool:
-        return self._image.get_num_connections() > 0 or self._uncertainty.get_num_connections() > 0
+        return self._image.get_num_connections() > 0 or self.has_uncertainty_listener()
+
+    def has_uncertainty_listener(self) -> bool:
+        return self._uncertainty.get_num_connections() > 0
 
     def has_surprise_listener(self) -> bool:
         return self._surprise.get_num_connections() > 0
@@ -66,13 +68,14 @@ class Outputs:
         return ViewMessages(
             image_message(header, view.image, "rgb8"),
             camera_info_message(header, self._model.camera),
-            image_message(header, view.spread.astype(np.float32), "32FC1"),
+            None if view.spread is None else image_message(header, view.spread, "32FC1"),
         )
 
     def publish_view(self, messages: ViewMessages) -> None:
         self._image.publish(messages.image)
         self._camera_info.publish(messages.camera_info)
-        self._uncertainty.publish(messages.uncertainty)
+        if messages.uncertainty is not None:
+            self._uncertainty.publish(messages.uncertainty)
 
     def publish_embedding(self, scene: LiveScene, image_header: Header, odometry: OdometrySample, camera: RigidPose):
         """The scene's embedding after an observation.

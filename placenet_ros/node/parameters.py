@@ -18,7 +18,7 @@ AnyParameters = TypeVar("AnyParameters", bound="Parameters")
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of numbers"}
 LARGEST_SCENE = 1000  # observations: a prediction already reads them for seconds, and their encodings fill gigabytes
-MOST_SAMPLES = 64  # a batch of one prediction: more would not change its mean by a grey level, and take seconds
+MOST_SAMPLES = 64  # a batch of one prediction: more would not change their deviation by a grey level, and take seconds
 
 
 class ParameterError(ValueError):

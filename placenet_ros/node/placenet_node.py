@@ -86,7 +86,7 @@ class PlaceNetNode:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from placenet_ros.node.loading import load_model  # imports PyTorch: seconds that only the worker may wait
 
-        model = load_model(self._weights, self._parameters)
+        model = load_model(self._weights, self._parameters, rospy.logwarn)
         self._tasks = Tasks(
             model,
             self._parameters,

@@ -33,7 +33,6 @@ if TYPE_CHECKING:  # imports PyTorch, which only the worker may wait for
 
 
 ROLL_DEGREES = 5.0  # more than the sway of a robot on wheels
-SURPRISE_SAMPLES = 1  # as the weights' evaluation draws: the mean of more would err less than what is called usual
 
 
 class Tasks:
@@ -113,12 +112,15 @@ class Tasks:
         if not 0 < self._usual_error < math.inf:
             rospy.logwarn_once("~surprise stays silent: the weights' JSON has no evaluation to say what is usual")
         elif len(self.scene):
-            error = self.scene.prediction_error(observation, SURPRISE_SAMPLES)
+            error = self.scene.prediction_error(observation)
             if not math.isnan(error):
                 self._outputs.publish_surprise(header, error / self._usual_error)
 
     def answer(self, query: PoseStamped) -> ViewMessages:
-        """The view from a pose. Raises RequestError."""
+        """The view from a pose, with its uncertainty. Raises RequestError."""
+        return self._answer(query, self._samples)
+
+    def _answer(self, query: PoseStamped, samples: int) -> ViewMessages:
         odometry = self._inbox.newest_odometry()
         if odometry is None or not len(self.scene):
             raise RequestError("nothing has been observed yet: drive on, and see /diagnostics if this stays")
@@ -127,12 +129,12 @@ class Tasks:
             asked = self._frames.query(pose, query.header.frame_id, query.header.stamp, odometry)
         except (PoseError, FrameError) as error:
             raise RequestError(str(error)) from error
-        return self._view(query.header, asked)
+        return self._view(query.header, asked, samples)
 
     def publish_answer(self, query: PoseStamped) -> None:
         """The same, to whoever listens; a query that cannot be answered is counted."""
         try:
-            self._outputs.publish_view(self.answer(query))
+            self._outputs.publish_view(self._answer(query, self._samples_listened_to()))
         except RequestError as refusal:
             self._drops.count("queries refused", f"{rospy.resolve_name('query_pose')}: {refusal}")
 
@@ -150,7 +152,8 @@ class Tasks:
             self._drops.count("no transform", str(error))
             return
         header = Header(stamp=rospy.Time(nsecs=odometry.stamp), frame_id=self._camera_frame_id)
-        self._outputs.publish_view(self._view(header, camera_pose(camera, self._camera_frame_id)))
+        pose = camera_pose(camera, self._camera_frame_id)
+        self._outputs.publish_view(self._view(header, pose, self._samples_listened_to()))
 
     def start_over(self) -> int:
         """Forget the scene; returns the number of the episode that begins."""
@@ -158,6 +161,10 @@ class Tasks:
         self.follow_episode()
         return self.scene.episode_id
 
-    def _view(self, header: Header, pose: CameraPose) -> ViewMessages:
+    def _samples_listened_to(self) -> int:
+        """For the uncertainty, which takes most of the work: none while nobody listens to it."""
+        return self._samples if self._outputs.has_uncertainty_listener() else 0
+
+    def _view(self, header: Header, pose: CameraPose, samples: int) -> ViewMessages:
         self._activity.happened("views")
-        return self._outputs.view_messages(header, self.scene.memory.predict(pose, self._samples))
+        return self._outputs.view_messages(header, self.scene.memory.predict(pose, samples))

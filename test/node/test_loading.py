@@ -16,6 +16,12 @@ def test_figures_are_those_with_the_most_observations():
     assert math.isnan(found.rmse_mean_image)
 
 
+def test_what_is_usual_is_what_the_prior_s_mean_reached_where_that_was_measured():
+    rows = {**ROWS, "its prior's mean": {"rmse": {"mean": 18.5}}}
+    assert Evaluation.of({"evaluation": {"figures": {"5": rows}}}).rmse == 18.5
+    assert Evaluation.of({"evaluation": {"figures": {"5": {**rows, "its prior's mean": {}}}}}).rmse == 20.5
+
+
 @pytest.mark.parametrize(
     "evaluation",
     [

@@ -1,0 +1,74 @@
+"""What a view costs: samples for its uncertainty are drawn for those who want it."""
+
+from types import SimpleNamespace
+
+import pytest
+from geometry_msgs.msg import PoseStamped
+
+from placenet_ros.node import tasks
+from placenet_ros.node.activity import Activity
+from placenet_ros.node.parameters import NodeParameters
+from placenet_ros.scene.camera import PinholeCamera
+
+
+class Memory:
+    """Stands in for a SceneMemory that has seen something; notes how many samples each prediction was asked for."""
+
+    def __init__(self):
+        self.samples = []
+
+    def __len__(self):
+        return 1
+
+    def predict(self, pose, samples=0):
+        self.samples.append(samples)
+
+
+class Outputs:
+    """Stands in for the publishers: somebody listens to ~predicted/image, and to ~predicted/uncertainty where told."""
+
+    def __init__(self, *_):
+        self.published = 0
+        self.uncertainty_listeners = 0
+
+    def has_view_listener(self):
+        return True
+
+    def has_uncertainty_listener(self):
+        return self.uncertainty_listeners > 0
+
+    def view_messages(self, header, view):
+        return view
+
+    def publish_view(self, messages):
+        self.published += 1
+
+
+@pytest.fixture
+def at_work(monkeypatch):
+    monkeypatch.setattr(tasks, "Outputs", Outputs)
+    monkeypatch.setattr(tasks, "camera_pose", lambda camera, frame_id: camera)
+    model = SimpleNamespace(
+        memory=Memory(), evaluation=SimpleNamespace(rmse=20.0), camera=PinholeCamera.square(16, 60.0)
+    )
+    inbox = SimpleNamespace(newest_odometry=lambda: SimpleNamespace(stamp=1))
+    frames = SimpleNamespace(query=lambda *_: None, camera_frame=lambda *_: None)
+    return tasks.Tasks(model, NodeParameters(prediction_samples=4), inbox, frames, None, None, Activity())
+
+
+@pytest.mark.parametrize("listeners, samples", [(0, 0), (1, 4)])
+def test_samples_are_drawn_for_topics_only_while_somebody_listens_to_the_uncertainty(at_work, listeners, samples):
+    at_work._outputs.uncertainty_listeners = listeners
+    query = PoseStamped()
+    query.pose.orientation.w = 1.0
+    at_work.publish_answer(query)
+    at_work.predict_current()
+    assert at_work.scene.memory.samples == [samples, samples]
+    assert at_work._outputs.published == 2
+
+
+def test_the_service_answers_with_the_uncertainty_whoever_listens(at_work):
+    query = PoseStamped()
+    query.pose.orientation.w = 1.0
+    at_work.answer(query)
+    assert at_work.scene.memory.samples == [4]
