@@ -112,6 +112,32 @@ def test_where_recording_fails_that_is_said_once_and_the_model_predicts_itself(m
                     "RuntimeError: CUDA error: operation not permitted"]
 
 
+class EndlessRecording:
+    """Stands in for torch.cuda.graph: what fails inside makes ending the recording fail, too."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, *_):
+        if kind:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+
+@pytest.mark.parametrize("cause", [RuntimeError("no such kernel"), torch.OutOfMemoryError("too much")], ids=repr)
+def test_what_could_not_be_recorded_says_its_cause(monkeypatch, cause):
+    def work():
+        raise cause
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", EndlessRecording)
+    with pytest.raises(type(cause), match=str(cause)) as raised:
+        captured.recorded(work, None, None)
+    assert raised.value is cause
+
+
 def test_on_the_cpu_there_is_nothing_to_replay(model):
     with pytest.raises(ValueError, match="on a GPU, not on 'cpu': call model.predict_view"):
         CapturedPrediction(model)
