@@ -15,10 +15,12 @@ unset ROS_IP
 # One thread for each process. Several spin while they wait for each other: on a busy machine of two cores that made the
 # tests up to six times slower.
 export OMP_NUM_THREADS=1
+# Tests at once: one for each core, and 8 at most, for the memory. nproc, too, goes by OMP_NUM_THREADS.
+workers="$(env -u OMP_NUM_THREADS nproc)"
+[ "$workers" -le 8 ] || workers=8
 rm -rf "$ROS_HOME" out/test/parts
 mkdir -p out/test/parts
-results=()
-complaints=()
+touch out/test/parts/{summary,failed}
 
 # part NAME COMMAND...: runs it, at most 30 minutes, and notes how it went.
 part() {
@@ -28,10 +30,18 @@ part() {
     timeout --kill-after=10 1800 "$@" 2>&1 | tee "$log"
     if [ "${PIPESTATUS[0]}" -ne 0 ]; then
         result=FAILED
-        complaints+=("$log")
+        echo "$log" >>out/test/parts/failed
     fi
-    results+=("$(printf '%-8s %4d s  %s' "$result" $((SECONDS - begun)) "$name")")
+    printf '%-8s %4d s  %s\n' "$result" $((SECONDS - begun)) "$name" >>out/test/parts/summary
 }
+
+# A test of nodes, on a master of its own; what it printed is shown in one piece when it is done.
+rostest_part() {
+    local said
+    said="$(part "rostest $1" rostest --pkgdir "$PWD" "$1")"
+    echo "$said"
+}
+export -f part rostest_part
 
 for group in "${groups[@]}"; do
     case "$group" in
@@ -40,12 +50,12 @@ for group in "${groups[@]}"; do
         part catkin_lint catkin_lint --offline --strict .
         ;;
     pytest)
-        part pytest pytest --durations=10
+        part pytest pytest --numprocesses="$workers" --dist=worksteal --durations=10
         ;;
     rostest)
-        for file in test/node/*.test; do
-            part "rostest $file" rostest --pkgdir "$PWD" "$file"
-        done
+        # Beside each other, and not in the background, where nodes would ignore SIGINT.
+        printf '%s\0' test/node/*.test | xargs -0 -n 1 -P "$workers" bash -c 'rostest_part "$1"' bash ||
+            exit 1
         ;;
     *)
         echo "test/run.sh: no part '$group': lint, pytest or rostest" >&2
@@ -54,13 +64,13 @@ for group in "${groups[@]}"; do
     esac
 done
 
-for log in "${complaints[@]}"; do
+while read -r log; do
     echo "---- the end of $log"
     tail -n 40 "$log"
-done
+done <out/test/parts/failed
 echo "---- summary"
-printf '%s\n' "${results[@]}"
-if [ ${#complaints[@]} -gt 0 ]; then
-    echo "${#complaints[@]} of ${#results[@]} parts failed" >&2
+cat out/test/parts/summary
+if [ -s out/test/parts/failed ]; then
+    echo "$(wc -l <out/test/parts/failed) of $(wc -l <out/test/parts/summary) parts failed" >&2
     exit 1
 fi

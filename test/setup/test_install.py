@@ -232,3 +232,26 @@ def test_every_part_of_the_tests_runs_and_one_that_fails_fails_all(tmp_path: Pat
     for name in ["ruff", "pytest"]:
         write_program(tmp_path / "programs" / name, "exit 0")
     assert shell(f"{tmp_path}/test/run.sh").returncode == 0
+
+
+def test_tests_of_nodes_run_beside_each_other_and_one_that_fails_is_named(tmp_path: Path):
+    (tmp_path / "test" / "node").mkdir(parents=True)
+    for name in ["a", "b", "c"]:
+        (tmp_path / "test" / "node" / f"{name}.test").write_text("")
+    shutil.copy(ROOT / "test" / "run.sh", tmp_path / "test")
+    (tmp_path / "env.sh").write_text(f"PATH={tmp_path}/programs:$PATH\n")
+    write_program(tmp_path / "programs" / "nproc", "echo 2")
+    begin = "mkdir -p begun; touch begun/$(basename $3)"
+    wait_for_another = 'until [ "$(ls begun | wc -l)" -gt 1 ]; do sleep 0.05; done'
+    end = "echo $3 ran; [ $3 != test/node/b.test ]"
+    write_program(tmp_path / "programs" / "rostest", f"{begin}; {wait_for_another}; {end}")
+    done = shell(f"timeout 60 {tmp_path}/test/run.sh rostest")
+    assert done.returncode == 1
+    said, summary = done.stdout.split("---- summary\n")
+    assert sorted(line.split()[0] + line[-7:] for line in summary.splitlines()) == [
+        "FAILED/b.test",
+        "passed/a.test",
+        "passed/c.test",
+    ]
+    assert "---- the end of out/test/parts/rostest-test-node-b.test.log\ntest/node/b.test ran\n" in said
+    assert "1 of 3 parts failed" in done.stderr
