@@ -49,6 +49,7 @@ NETWORK = "this network"
 UNTRAINED = "untrained network"
 RIVALS = (UNTRAINED, "mean image", "nearest image", "reprojection")  # asked once, with the first of the inputs
 Inputs = Literal["colour+depth+objects", "colour+depth", "colour+objects", "colour"]
+EVERYTHING: Inputs = "colour+depth+objects"
 MODALITY_NAMES = {"colour": "rgb", "depth": "depth", "objects": "objects"}
 # Means over images; the spread's figures come from sums over pixels.
 IMAGE_MEASURES = (*QUALITIES, "rmse_seen", "rmse_unseen", "depth_rmse", "object_accuracy")
@@ -62,7 +63,7 @@ class EvaluationConfig:
     queries: int = setting(1024, "Queries, spread over the unseen houses.")
     observations: tuple[int, ...] = setting((3, 5), "Numbers of observations to predict from.")
     inputs: tuple[Inputs, ...] = setting(
-        ("colour+depth+objects",),
+        (EVERYTHING,),
         "What is given of observations, such as colour+depth+objects,colour: one after another.",
     )
     samples: int = setting(1, "Samples from the prior whose mean is the prediction.")
@@ -93,8 +94,13 @@ def fewest_frames(evaluation: EvaluationConfig, sampling: SamplingConfig) -> int
     return max(sampling.fewest_frames, max(evaluation.observations) + 1)
 
 
-def opened_shards(folder: Path, model: PlaceNetConfig, frames: int, skip_damaged: bool = False) -> ShardSet:
-    """A data set for a network: its trajectories of at least so many frames. Raises UserError where they do not fit."""
+def opened_shards(
+    folder: Path, model: PlaceNetConfig, frames: int, skip_damaged: bool = False, tell: bool = True
+) -> ShardSet:
+    """A data set for a network: its trajectories of at least so many frames. Raises UserError where they do not fit.
+
+    tell: say on stderr what is left out, see `tell_left_out`.
+    """
     shards = ShardSet(folder, skip_damaged, frames)
     about = shards.description
     if about.image_size != model.image_size:
@@ -104,9 +110,16 @@ def opened_shards(folder: Path, model: PlaceNetConfig, frames: int, skip_damaged
             f"{folder}: its camera has a field of view of {about.field_of_view_degrees:g} degrees, the network's has "
             f"{model.field_of_view_degrees:g} (model.field_of_view_degrees)"
         )
-    if shards.left_out:
-        print(f"{folder}: {shards.left_out} trajectories of under {frames} frames are left out", file=sys.stderr)
+    if tell:
+        tell_left_out(shards)
     return shards
+
+
+def tell_left_out(shards: ShardSet) -> None:
+    """Say on stderr how many trajectories are too short, if any are."""
+    if shards.left_out:
+        told = f"{shards.left_out} trajectories of under {shards.fewest_frames} frames are left out"
+        print(f"{shards.folder}: {told}", file=sys.stderr)
 
 
 # ---- Predictors ------------------------------------------------------------------------------------------------------
@@ -433,7 +446,10 @@ def class_names(data: TrajectorySource) -> tuple[str, ...]:
 
 
 def check_inputs(inputs: tuple[str, ...], modalities: tuple[str, ...], where: str) -> None:
-    """Raises UserError where data has not what makes two of the inputs differ."""
+    """Raises UserError where data has not what makes two of the inputs differ, or what one asks for.
+
+    EVERYTHING asks for whatever there is.
+    """
     found: dict[frozenset[str], str] = {}
     for one in inputs:
         there = frozenset(name for name in one.split("+") if MODALITY_NAMES[name] in modalities)
@@ -443,6 +459,13 @@ def check_inputs(inputs: tuple[str, ...], modalities: tuple[str, ...], where: st
                 "the same: leave one out"
             )
         found[there] = one
+    for one in inputs:
+        missing = [name for name in one.split("+") if MODALITY_NAMES[name] not in modalities]
+        if missing and one != EVERYTHING:
+            raise UserError(
+                f"{where}: has {', '.join(modalities)} alone, but evaluation.inputs {one} asks for "
+                f"{' and '.join(missing)}: leave it out ({EVERYTHING} stands for whatever there is)"
+            )
 
 
 def main(argv: list[str]) -> None:

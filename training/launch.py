@@ -80,7 +80,7 @@ def main(argv: list[str]) -> None:
         shown = [f"{name}={value}" for name, value in (preloaded | environment).items()]
         print(shlex.join([*shown, *command]))
         return
-    train.check_inputs(config)
+    train.check_beforehand(config)
     os.environ.update(environment)
     if command[0] == "torchrun":
         raise SystemExit(torchrun_status(command[1:], launch))

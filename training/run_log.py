@@ -31,11 +31,11 @@ class RunLog:
     """Figures of a run, to TensorBoard and as lines of JSON."""
 
     def __init__(self, run: Path, samples_seen: int) -> None:
-        path = run / "metrics.jsonl"
-        if path.exists():
-            drop_figures_after(samples_seen, path)
+        self._path = run / "metrics.jsonl"
+        if self._path.exists():
+            drop_figures_after(samples_seen, self._path)
         self._writer = SummaryWriter(run / "tensorboard", purge_step=samples_seen + 1)
-        self._lines = open(path, "a", encoding="utf-8")
+        self._lines = open(self._path, "a", encoding="utf-8")
 
     def write(self, samples_seen: int, figures: dict[str, float]) -> None:
         """Note figures by name at that number of samples."""
@@ -43,6 +43,11 @@ class RunLog:
             self._writer.add_scalar(name, value, samples_seen)
         self._lines.write(json.dumps({"samples": samples_seen, **figures}) + "\n")
         self._lines.flush()
+
+    def holds(self, samples_seen: int, prefix: str) -> bool:
+        """Whether a figure whose name begins like that is noted at that number of samples."""
+        lines = map(json.loads, self._path.read_text(encoding="utf-8").splitlines())
+        return any(line["samples"] == samples_seen and any(name.startswith(prefix) for name in line) for line in lines)
 
     def draw(self, samples_seen: int, grid: np.ndarray) -> None:
         """Show an image (uint8, height x width x 3) on TensorBoard."""
@@ -67,12 +72,12 @@ def drop_figures_after(samples_seen: int, path: Path) -> None:
 
 
 def status_line(schedule: ScheduleConfig, samples_seen: int, done: float, figures: dict[str, float]) -> str:
-    """One line with what one wants to know at a glance; data wait and share of the peak where they are known."""
+    """One line with what one wants to know at a glance; share of the peak, data wait and memory where known."""
     speed = f"{figures['samples_per_second']:.0f} samples/s"
     if "share_of_peak" in figures:
         speed += f" ({figures['share_of_peak']:.0%} of peak)"
     wait = f"  data wait {figures['data_wait']:.1%}" if "data_wait" in figures else ""
-    memory = f"  {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if torch.cuda.is_available() else ""
+    memory = f"  {figures['gpu_memory_gib']:.1f} GiB" if "gpu_memory_gib" in figures else ""
     return (
         f"{samples_seen:,} samples  {done:.1%}  loss {figures['loss']:.1f}  "
         f"{figures['bits_per_dimension']:.3f} bits/dim  KL {figures['kl']:.2f}  sigma {figures['sigma']:.2f}  "

@@ -16,7 +16,8 @@ resume, run the same command again, with as many processes as you like. A run's 
 Everything random is a function of (seed, samples seen), so a resumed run does what an uninterrupted one would have
 done, bit for bit on the CPU, and the number of processes changes no more than rounding. (Not with `schedule.minutes`:
 the clock is not repeatable.) SIGTERM and Ctrl-C end it after the step that they come in, with a checkpoint and the
-status 143 or 130; what ends it otherwise loses what came after the last checkpoint, and nothing else.
+status 143 or 130; what ends it otherwise loses what came after the last checkpoint, and nothing else. An evaluation on
+the way that was broken off is made up.
 
 Shapes: b scenes, q queries of each, l layers.
 """
@@ -62,7 +63,7 @@ from training.configuration import (
 from training.data.dataset import ShardSet
 from training.data.prefetch import Prefetch
 from training.data.sampling import Batch, SamplingConfig, check_poses
-from training.data.scenes import StepScenes, TrajectorySource, scene_stream
+from training.data.scenes import StepScenes, TrajectorySource, lost_worker, scene_stream
 from training.data.trajectories import (
     BYTES_PER_PIXEL,
     HouseMaker,
@@ -73,6 +74,7 @@ from training.data.trajectories import (
 )
 from training.evaluate import (
     EvaluationConfig,
+    check_inputs,
     check_window,
     evaluate,
     fewest_frames,
@@ -81,6 +83,7 @@ from training.evaluate import (
     prior_prediction,
     rivals,
     table,
+    tell_left_out,
 )
 from training.houses import CLASS_NAMES, UNSEEN_SEEDS_FROM, TrajectoryMaker
 from training.memory import scenes_that_fit
@@ -198,6 +201,8 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
         if first:
             print(f"finished after {state['samples_seen']:,} samples, nothing to do: {results(run)}")
         return processes.end()
+    if first:
+        tell_of_data(config, stored)
     bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -239,16 +244,37 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
         peak = measured_peak(device, torch.bfloat16 if bf16 else torch.float32)
         operations = operations_of_a_sample(config.arithmetic, config.model, config.sampling)
 
-    # ---- The loop. A signal ends it after the step that it came in, in all processes, with a checkpoint.
+    # ---- The loop. A signal ends it after the step or evaluation that it came in, in all processes, with a checkpoint.
+    def save() -> None:
+        state = {"samples_seen": samples_seen, "seconds": seconds, "model": model.state_dict(),
+                 "average": average.state_dict(), "optimiser": step.optimiser_state()}  # fmt: skip
+        save_checkpoint(run / "checkpoints", samples_seen, state, config.keep_checkpoints, config.keep_every)
+
     log = RunLog(run, samples_seen) if first else None
-    best, stopping = best_rmse(run, samples_seen) if first else 0.0, 0
+    best, stopping, seconds = best_rmse(run, samples_seen) if first else 0.0, 0, seconds_before
     start, logged, waited = time.monotonic(), (samples_seen, time.monotonic()), 0.0
     with StopSignals() as signals, batches:
         while done < 1 and not stopping:
+            # An evaluation, of the steps until here; one that was broken off is made up when the run is resumed.
+            if samples_seen and crossed(config.evaluate_every, samples_seen, samples):
+                paused = time.monotonic()
+                if first and not log.holds(samples_seen, "unseen/"):
+                    best = evaluate_on_the_way(average, held, config, samples_seen, best, log, signals)
+                told, seconds = processes.greatest(signals.received, seconds_before + time.monotonic() - start)
+                stopping = int(told)
+                if stopping:
+                    if first:
+                        save()
+                    break
+                logged = (logged[0], logged[1] + time.monotonic() - paused)  # speed is that of steps alone
+
             # One step: everything in it is queued on the device without waiting for it.
             number = samples_seen // samples
-            batch = next(batches)
-            noise = latent_noise(config.model, samples, config.seed, number, device, samples_of(rows, config))
+            try:
+                batch = next(batches)
+                noise = latent_noise(config.model, samples, config.seed, number, device, samples_of(rows, config))
+            except torch.OutOfMemoryError as error:
+                raise no_room_for_batch(config, processes, place) from error
             rate, pixel_sigma = learning_rate(config.schedule, done), sigma(config.schedule, done)
             annealing = pixel_sigma > config.schedule.final_sigma
             samples_seen += samples
@@ -262,7 +288,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
             told, seconds = processes.greatest(signals.received, seconds_before + time.monotonic() - start)
             stopping, done = int(told), progress(config.schedule, samples_seen, seconds)
 
-            # Figures, checkpoint and evaluation, each at its own interval of samples.
+            # Figures and checkpoint, each at its own interval of samples.
             saving = crossed(config.checkpoint_every, samples_seen, samples) or done >= 1 or stopping
             if crossed(config.log_every, samples_seen, samples) or saving:
                 figures = step.figures()
@@ -281,23 +307,13 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
                     figures["data_wait"] = (batches.seconds_waited - waited) / (ended - logged[1])
                     figures["minutes_left"] = (1 - done) / (done - begun) * (ended - start) / 60
                     figures["damaged_trajectories"] = getattr(data, "damaged", 0)
+                    if device.type == "cuda":
+                        figures["gpu_memory_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
                     log.write(samples_seen, figures)
                     say(processes, status_line(config.schedule, samples_seen, done, figures))
+                if saving and first:
+                    save()
                 logged, waited = (samples_seen, time.monotonic()), batches.seconds_waited
-            if saving and first:
-                state = {"samples_seen": samples_seen, "seconds": seconds, "model": model.state_dict(),
-                         "average": average.state_dict(), "optimiser": step.optimiser_state()}  # fmt: skip
-                save_checkpoint(run / "checkpoints", samples_seen, state, config.keep_checkpoints, config.keep_every)
-            if crossed(config.evaluate_every, samples_seen, samples) and done < 1 and not stopping:
-                paused = time.monotonic()
-                if first:
-                    rmse = evaluate_on_the_way(average, held, config, samples_seen, log, signals)
-                    if rmse < best:
-                        best = rmse
-                        about = {"samples": samples_seen, "rmse": rmse, "configuration": as_dict(config)}
-                        write_weights(average, run / "best", about, config.half_precision)
-                processes.wait()
-                logged = (logged[0], logged[1] + time.monotonic() - paused)  # speed is that of training alone
     if signals.received and not stopping:  # it came after the last step, which is saved
         signal.raise_signal(signals.received)
     if stopping:
@@ -332,7 +348,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
 # ---- Parts of the loop that stand by themselves ----------------------------------------------------------------------
 
 
-def check_inputs(config: TrainConfig) -> None:
+def check_beforehand(config: TrainConfig) -> None:
     """Raises UserError where the data or the run's folder do not go with the configuration. Changes nothing."""
     opened_data(config)
     check_run(config)
@@ -342,13 +358,25 @@ def opened_data(config: TrainConfig) -> dict[str, ShardSet]:
     """The data sets on a disk, "train" and "unseen", as far as there are any. Raises UserError."""
     frames = fewest_frames(config.evaluation, config.sampling)
     stored = {
-        name: opened_shards(Path(folder), config.model, frames, config.data.skip_damaged)
+        name: opened_shards(Path(folder), config.model, frames, config.data.skip_damaged, tell=False)
         for name, folder in (("train", config.data.train), ("unseen", config.data.unseen))
         if folder is not None
     }
     if "train" in stored and stored["train"].manifest.split == "unseen":
         raise UserError(f"{config.data.train}: is of unseen houses, kept for evaluation: train on another data set")
+    if "unseen" in stored:
+        check_inputs(config.evaluation.inputs, stored["unseen"].modalities, config.data.unseen)
     return stored
+
+
+def tell_of_data(config: TrainConfig, stored: dict[str, ShardSet]) -> None:
+    """Say on stderr what of the data sets is not used, and which part of the model does not learn from them."""
+    for shards in stored.values():
+        tell_left_out(shards)
+    channels = config.model.depth_estimation_channels
+    if channels and "train" in stored and "depth" not in stored["train"].modalities:
+        reason = f"{config.data.train} has no depth: what estimates it (model.depth_estimation_channels={channels})"
+        print(f"warning: {reason} learns nothing; set it to 0", file=sys.stderr)
 
 
 def check_run(config: TrainConfig) -> None:
@@ -444,13 +472,37 @@ def evaluate_on_the_way(
     data: dict[str, TrajectorySource],
     config: TrainConfig,
     samples_seen: int,
+    best: float,
     log: RunLog,
     signals: StopSignals,
 ) -> float:
-    """Note figures of predictions on each data set, and pictures of the last; returns the RMSE on that.
+    """Note figures of predictions on each data set, and pictures of the last, "unseen"; returns the best RMSE on that.
 
-    Breaks off where a signal comes, and returns infinity: the checkpoint must not wait.
+    best: the one until here; where this one is better, the weights are stored in RUN/best.
+    Breaks off where a signal comes, before anything is noted: the checkpoint must not wait.
     """
+    try:
+        figures = figures_on_the_way(model, data, config, signals)
+    except _Stopped:
+        return best
+    for name, of_data in figures.items():
+        shown = ", ".join(f"{rmse:.2f} with {count}" for count, rmse in rmses(of_data).items())
+        print(f"  RMSE of predictions, {name} houses: {shown} observations", file=sys.stderr, flush=True)
+    most, device = max(config.evaluation.observations), next(model.parameters()).device
+    log.draw(samples_seen, image_grid(model, data["unseen"], config.sampling, most, config.seed, device))
+    rmse = sum(rmses(figures["unseen"]).values()) / len(config.evaluation.observations)
+    if rmse < best:
+        about = {"samples": samples_seen, "rmse": rmse, "configuration": as_dict(config)}
+        write_weights(model, Path(config.run) / "best", about, config.half_precision)
+    flat = {key: value for name, of_data in figures.items() for key, value in flat_figures(of_data, name).items()}
+    log.write(samples_seen, flat)  # last, and at once: it says that this evaluation is done
+    return min(rmse, best)
+
+
+def figures_on_the_way(
+    model: Network, data: dict[str, TrajectorySource], config: TrainConfig, signals: StopSignals
+) -> dict[str, dict]:
+    """Figures of predictions on each data set. Raises _Stopped where a signal comes."""
     asked = replace(config.evaluation, queries=config.evaluate_queries, samples=1, spread_samples=0)
     device = next(model.parameters()).device
     predict = prior_prediction(model, 1)
@@ -460,19 +512,16 @@ def evaluate_on_the_way(
             raise _Stopped
         return predict(observations, query_viewpoints)
 
-    for name, trajectories in data.items():
-        try:
-            predictors = {"model": predict_unless_stopped}
-            figures = evaluate(predictors, trajectories, config.sampling, asked, config.model, device)
-        except _Stopped:
-            return math.inf
-        log.write(samples_seen, flat_figures(figures, name))
-        rmses = {count: rows["model"]["rmse"]["mean"] for count, rows in figures.items()}
-        shown = ", ".join(f"{rmse:.2f} with {count}" for count, rmse in rmses.items())
-        print(f"  RMSE of predictions, {name} houses: {shown} observations", file=sys.stderr, flush=True)
-    most = max(config.evaluation.observations)
-    log.draw(samples_seen, image_grid(model, trajectories, config.sampling, most, config.seed, device))
-    return sum(rmses.values()) / len(rmses)
+    predictors = {"model": predict_unless_stopped}
+    return {
+        name: evaluate(predictors, trajectories, config.sampling, asked, config.model, device)
+        for name, trajectories in data.items()
+    }
+
+
+def rmses(figures: dict) -> dict[str, float]:
+    """The model's RMSE by number of observations."""
+    return {count: rows["model"]["rmse"]["mean"] for count, rows in figures.items()}
 
 
 class _Stopped(Exception):
@@ -498,6 +547,14 @@ def loss_apart(
             return model(*arguments, **options)
 
     return objective(network, batch, noise, torch.full((), now.sigma, device=noise.device), now.annealing).loss
+
+
+def no_room_for_batch(config: TrainConfig, processes: Processes, place: torch.device) -> UserError:
+    """What to say where memory runs out before a step; place: where the trajectories lie."""
+    each, instead = config.scenes // processes.count, ", or set houses.on_device=no" * (place.type == "cuda")
+    return UserError(
+        f"{processes.device}: memory ran out while a step's batch of {each} scenes was made: lower scenes{instead}"
+    )
 
 
 def out_of_memory(
@@ -614,6 +671,11 @@ def main(argv: list[str]) -> None:
             reason = str(error).split(". ")[0]
             raise UserError(f"{reason}, outside of a step: lower evaluation.scenes or houses.train") from error
         except RuntimeError as error:
+            if lost := lost_worker(error):
+                raise UserError(
+                    f"{config.data.train}: of the processes that read it, {lost}: where memory or /dev/shm ran out, "
+                    "lower data.workers; the same command goes on from the last checkpoint"
+                ) from error
             if not is_lost_process(error):
                 raise
             raise UserError("another process of this training ended: its own message says why") from error

@@ -24,14 +24,16 @@ SMALL = [
 ]  # fmt: skip
 
 
-def rooms_on_disk(folder):
-    """Arguments that name a data set of round rooms, written there."""
-    write_dataset(folder, Description(16, 60.0), range(6), _room, 3, 1)
+def rooms_on_disk(folder, modalities=("rgb", "depth", "objects"), short=0):
+    """Arguments that name a data set of round rooms, written there; `short`: so many more, too short for a scene."""
+    frames = {seed: 40 if seed < 6 else 3 for seed in range(6 + short)}
+    left_out = {name: None for name in ("depth", "objects") if name not in modalities}
+
+    def room(seed):
+        yield round_room(seed, frames[seed])._replace(**left_out)
+
+    write_dataset(folder, Description(16, 60.0, modalities), list(frames), room, 3, 1)
     return [f"data.train={folder}", f"data.unseen={folder}"]
-
-
-def _room(seed):
-    yield round_room(seed)
 
 
 def train_here(*words):

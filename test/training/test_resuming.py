@@ -85,3 +85,16 @@ def test_a_process_that_is_killed_ends_the_others_and_that_is_said(words, tmp_pa
     assert training.returncode != 0
     assert "was ended by SIGKILL" in said or "another process of this training ended" in said, said
     assert "Traceback" not in said, said
+
+
+def test_a_reader_of_shards_that_the_system_kills_ends_training_with_one_line(words, tmp_path):
+    run = tmp_path / "run"
+    training = training_at_work(run, *words, "schedule.samples=40000", "data.workers=1")
+    reader = subprocess.run(["pgrep", "-P", str(training.pid), "-f", "spawn_main"], capture_output=True, text=True)
+    os.kill(int(reader.stdout), signal.SIGKILL)
+    _, said = training.communicate(timeout=PATIENCE)
+    assert training.returncode == 2, said
+    (line,) = [line for line in said.splitlines() if "samples  " not in line and not line.startswith("  RMSE")]
+    data = words[-1].removeprefix("data.unseen=")
+    assert line.startswith(f"error: {data}: of the processes that read it, pid {reader.stdout.strip()} "), said
+    assert "lower data.workers; the same command goes on from the last checkpoint" in line

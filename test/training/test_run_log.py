@@ -49,12 +49,24 @@ def test_figures_of_an_evaluation_have_a_name_for_each_row():
     }
 
 
-def test_the_status_line_tells_progress_speed_and_time_left():
+def test_what_is_noted_is_found_again_at_its_number_of_samples(tmp_path):
+    log = RunLog(tmp_path, 0)
+    log.write(100, {"loss": 3.5})
+    log.write(100, {"unseen/rmse": 20.0})
+    assert log.holds(100, "unseen/") and not log.holds(200, "unseen/") and not log.holds(100, "seen/")
+    log.close()
+    assert RunLog(tmp_path, 100).holds(100, "unseen/") and not RunLog(tmp_path, 90).holds(100, "unseen/")
+
+
+def test_the_status_line_tells_progress_speed_and_time_left(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # a GPU that is not trained on
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda *_: 0)
     line = status_line(ScheduleConfig(), 1_234_567, 0.456, FIGURES)
     assert line.startswith("1,234,567 samples  45.6%  loss 12.3") and line.endswith("3 h 20 min left")
     assert "1000 samples/s" in line and "peak" not in line and "wait" not in line
     line = status_line(ScheduleConfig(), 1, 0.0, FIGURES | {"share_of_peak": 0.56, "data_wait": 0.021})
-    assert "1000 samples/s (56% of peak)  data wait 2.1%" in line
+    assert "1000 samples/s (56% of peak)  data wait 2.1%" in line and "GiB" not in line
+    assert "  3.2 GiB  " in status_line(ScheduleConfig(), 1, 0.0, FIGURES | {"gpu_memory_gib": 3.21})
     assert [time_left(minutes) for minutes in (0.75, 12.5, 125.0)] == ["45 s", "12.5 min", "2 h 05 min"]
 
 

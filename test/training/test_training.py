@@ -4,8 +4,10 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -114,6 +116,79 @@ def test_resumed_training_equals_uninterrupted_training(config, tmp_path):
     before, after = (newest_checkpoint(run_folder(c) / "checkpoints") for c in (config, resumed))
     assert same(before["model"], after["model"])
     assert not same(before["model"], before["average"])
+
+
+@pytest.mark.parametrize("ended", ["stopped in the step before", "stopped amid it", "killed amid it"])
+def test_an_evaluation_on_the_way_that_was_broken_off_is_made_up(config, tmp_path, monkeypatch, ended):
+    broken = replace(config, run=str(tmp_path / "broken"), checkpoint_every=20 if ended == "killed amid it" else 60)
+    train(config, "test")
+    noise, predictor, asked = training.train.latent_noise, training.train.prior_prediction, []
+
+    def stop_in_the_step_before(model, samples, seed, number, *rest):
+        if number == 9:  # which leads to 40 samples
+            signal.raise_signal(signal.SIGTERM)
+        return noise(model, samples, seed, number, *rest)
+
+    def end_amid(model, samples):
+        predict = predictor(model, samples)
+
+        def ending(*question):
+            asked.append(1)
+            if len(asked) == 2 and ended == "killed amid it":
+                raise MemoryError  # or whatever ends a process
+            if len(asked) == 2:
+                signal.raise_signal(signal.SIGTERM)
+            return predict(*question)
+
+        return ending
+
+    with monkeypatch.context() as patched:
+        if ended == "stopped in the step before":
+            patched.setattr(training.train, "latent_noise", stop_in_the_step_before)
+        else:
+            patched.setattr(training.train, "prior_prediction", end_amid)
+        with pytest.raises(MemoryError if ended == "killed amid it" else SystemExit):
+            train(broken, "test")
+    assert newest_checkpoint(run_folder(broken) / "checkpoints")["samples_seen"] == 40
+    assert not (run_folder(broken) / "best").exists()
+    train(broken, "test")
+    whole, made_up = (PlaceNet.from_pretrained(run_folder(c) / "best") for c in (config, broken))
+    assert same(whole.state_dict(), made_up.state_dict()) and whole.about["samples"] == made_up.about["samples"] == 40
+    assert evaluations(config) == evaluations(broken) and len(evaluations(config)) == 1
+
+
+def evaluations(config):
+    return [line for line in map(json.loads, open(run_folder(config) / "metrics.jsonl")) if "loss" not in line]
+
+
+def test_an_evaluation_on_the_way_that_is_done_is_not_repeated(config, monkeypatch):
+    train(config, "test")
+    for samples_seen in (60, 80):
+        checkpoint_path(run_folder(config) / "checkpoints", samples_seen).unlink()
+    monkeypatch.setattr(training.train, "figures_on_the_way", None)
+    train(config, "test")
+    assert len(evaluations(config)) == 1
+
+
+def test_speed_is_that_of_steps_alone(config, monkeypatch):
+    """The clock jumps by a quarter of an hour wherever a checkpoint is saved or an evaluation is made."""
+    save, figures, late = training.train.save_checkpoint, training.train.figures_on_the_way, [0.0]
+
+    def slowly(function):
+        def called(*arguments):
+            late[0] += 900.0
+            return function(*arguments)
+
+        return called
+
+    monotonic = time.monotonic
+    monkeypatch.setattr(training.train.time, "monotonic", lambda: monotonic() + late[0])
+    monkeypatch.setattr(training.train, "save_checkpoint", slowly(save))
+    monkeypatch.setattr(training.train, "figures_on_the_way", slowly(figures))
+    train(config, "test")
+    lines = [json.loads(line) for line in open(run_folder(config) / "metrics.jsonl")]
+    assert min(line["samples_per_second"] for line in lines if "loss" in line) > 0.1  # 20 in 900 s would be 0.02
+    assert late[0] == 5 * 900
 
 
 def test_compiled_training_equals_eager_training(config, tmp_path, monkeypatch):

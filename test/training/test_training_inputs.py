@@ -14,14 +14,15 @@ from small_run import SMALL, rooms_on_disk, train_here
 import training.train
 from placenet_ros.model import PlaceNet
 from training.checkpoints import checkpoint_path, newest_checkpoint, save_checkpoint
-from training.configuration import UserError
+from training.configuration import UserError, parse
 from training.data.dataset import ShardSet
 from training.data.manifest import read_manifest, write_manifest
+from training.data.prefetch import Prefetch
 from training.data.sampling import SamplingConfig
 from training.data.scenes import StepScenes, scene_stream
 from training.memory import scenes_that_fit
 from training.processes import Processes
-from training.train import raise_diverged
+from training.train import TrainConfig, no_room_for_batch, raise_diverged
 
 
 @pytest.fixture
@@ -85,6 +86,29 @@ def test_trajectories_shorter_than_a_scene_are_named(words, tmp_path):
         train_here(*words, "sampling.window=60", "sampling.most_observations=50", "houses.walk.frames=60")
 
 
+def test_inputs_of_an_evaluation_that_the_data_has_not_are_named_before_a_gpu_is_looked_for(tmp_path, monkeypatch):
+    for function in ("device_count", "is_available", "init"):
+        monkeypatch.setattr(torch.cuda, function, None)
+    words = [*SMALL, *rooms_on_disk(tmp_path / "data", ("rgb",)), f"run={tmp_path / 'run'}"]
+    where = rf"{tmp_path / 'data'}: has rgb alone"
+    with pytest.raises(UserError, match=rf"{where}, so that evaluation.inputs colour and colour.depth are the same"):
+        train_here(*words, "evaluation.inputs=colour,colour+depth")
+    with pytest.raises(UserError, match=rf"{where}, but evaluation.inputs colour.depth asks for depth: leave it out"):
+        train_here(*words, "evaluation.inputs=colour+depth")
+    assert not (tmp_path / "run").exists()
+
+
+def test_depth_that_cannot_be_learned_to_be_estimated_is_a_warning(tmp_path, capfd):
+    colour, all_of_it = (rooms_on_disk(tmp_path / name, m) for name, m in (("c", ("rgb",)), ("a", ("rgb", "depth"))))
+    estimating = [*SMALL, "model.depth_estimation_channels=4", "schedule.samples=8"]
+    train_here(*estimating, *all_of_it, f"run={tmp_path / 'one'}")
+    assert "warning" not in capfd.readouterr().err
+    train_here(*estimating, *colour, f"run={tmp_path / 'other'}")
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
+    assert f"{tmp_path / 'c'} has no depth" in line
+    assert line.endswith("(model.depth_estimation_channels=4) learns nothing; set it to 0")
+
+
 def test_pictures_of_another_size_are_named(words):
     with pytest.raises(UserError, match="has pictures of 16 pixels, the network takes 32"):
         train_here(*words, "model.image_size=32")
@@ -109,6 +133,18 @@ def test_a_batch_that_does_not_fit_into_memory_is_answered_with_one_that_does(wo
     monkeypatch.setattr(PlaceNet, "forward", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
     with pytest.raises(UserError, match="nor does one: lower model.* or sampling.most_observations"):
         train_here(*asked)
+
+
+def test_memory_that_runs_out_while_a_batch_is_made_is_said_to_be_of_the_batch(words, monkeypatch):
+    def no_memory(_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(Prefetch, "__next__", no_memory)
+    with pytest.raises(UserError, match="cpu: memory ran out while a step's batch of 4 scenes was made: lower scenes$"):
+        train_here(*words)
+    config = parse(TrainConfig, words, "training.train")
+    told = no_room_for_batch(config, Processes(torch.device("cuda:1"), 1, 2), torch.device("cuda:1"))
+    assert str(told).startswith("cuda:1: memory ran out while a step's batch of 2 scenes was made: lower scenes, or ")
 
 
 @pytest.mark.parametrize("room", [0, 1, 5, 31])
@@ -194,7 +230,11 @@ def test_the_newest_checkpoints_are_kept_and_the_first_of_each_so_many_samples(t
 
 def test_the_best_weights_on_the_way_are_kept_and_survive_a_resumed_run(words, tmp_path, monkeypatch):
     rmses = iter([30.0, 20.0, 25.0, 15.0])
-    monkeypatch.setattr(training.train, "evaluate_on_the_way", lambda *_: next(rmses))
+
+    def figures(*_):
+        return {"unseen": {"2": {"model": {"rmse": {"mean": next(rmses)}}}}}
+
+    monkeypatch.setattr(training.train, "figures_on_the_way", figures)
     longer = [*words, "schedule.samples=80", "evaluate_every=16", "checkpoint_every=16"]
     train_here(*longer)
     best = tmp_path / "run" / "best"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,6 +70,12 @@ def scene_stream(scenes: StepScenes, first_step: int, workers: int) -> Iterator[
         worker_init_fn=_begin_worker,
     )
     return iter(loader)
+
+
+def lost_worker(error: Exception) -> str | None:
+    """What became of a worker process, as "pid 12 is killed by signal: Killed", where an exception is about that."""
+    found = re.search(r"DataLoader worker \((pid.*(?:is killed by signal: [\w ]*\w|exited unexpectedly))", str(error))
+    return found and found[1].replace("pid(s)", "pid").replace(")", "", 1)
 
 
 def _begin_worker(_: int) -> None:
