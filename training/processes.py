@@ -23,6 +23,9 @@ from training.device import chosen_device
 
 GRADIENT_TIMEOUT = datetime.timedelta(minutes=30)  # one process may compile, or wait for a slow disk, as long
 AGREEMENT_TIMEOUT = datetime.timedelta(hours=4)  # rank 0 may evaluate as long
+# What their messages say of a process that went away:
+LOST_BY_GLOO = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting")
+LOST_BY_NCCL = ("remote process exit", "closed by remote peer", "application crash on rank")
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,10 @@ def begin_processes(device: str) -> Processes:
 
 
 def is_lost_process(error: Exception) -> bool:
-    """Whether an exception says that another process went away."""
-    return isinstance(error, torch.distributed.DistBackendError) or "gloo" in str(error).lower()
+    """Whether an exception says that another process went away; torch tells it by no type of its own."""
+    if isinstance(error, torch.distributed.DistBackendError):
+        return any(words in str(error) for words in LOST_BY_NCCL)
+    return "gloo/transport" in str(error) and any(words in str(error) for words in LOST_BY_GLOO)
 
 
 class StopSignals:

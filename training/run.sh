@@ -12,6 +12,14 @@ if ! "$python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec
     exit 2
 fi
 
+# A package called `training` where one happens to stand is not ours: Python passes it over from 3.11 on.
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONSAFEPATH=1
+if ! "$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("training").origin != sys.argv[1])' \
+    "$root/training/__init__.py"; then
+    echo "error: a package called training here ($PWD) hides PlaceNet's, before Python 3.11: start in another folder" >&2
+    exit 2
+fi
+
 # jemalloc, where it is installed: many processes that hand arrays to each other fragment the C library's memory.
 jemalloc="$( (PATH="$PATH:/usr/sbin:/sbin"; ldconfig -p) 2>/dev/null | awk '/libjemalloc\.so\.2 / {print $NF; exit}')"
 if [ -z "$jemalloc" ]; then
@@ -24,6 +32,4 @@ if [ -n "$jemalloc" ] && [[ "$LD_PRELOAD" != *malloc* ]]; then
     export LD_PRELOAD="$jemalloc${LD_PRELOAD:+:$LD_PRELOAD}"
 fi
 
-export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-export PYTHONSAFEPATH=1  # a folder called `training` where one happens to stand is not ours
 exec "$python" -m training.launch "$@"

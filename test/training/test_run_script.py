@@ -5,14 +5,16 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 
 import pytest
 import torch
-from small_run import SAMPLES, SMALL, assert_same_weights, rooms_on_disk, run_sh, start_sh, train_here
+from small_run import SAMPLES, SCRIPT, SMALL, assert_same_weights, rooms_on_disk, run_sh, start_sh, train_here
+from torch.distributed import DistBackendError
 
 import training.launch
 from training.configuration import UserError
-from training.processes import begin_processes
+from training.processes import begin_processes, is_lost_process
 
 # ---- How it is launched ----------------------------------------------------------------------------------------------
 
@@ -130,6 +132,27 @@ def test_the_script_runs_in_any_folder_with_jemalloc_where_it_is_installed(tmp_p
     assert absent.stderr.count("\n") == 1, "it says nothing of what is not installed"
 
 
+def test_another_package_called_training_does_not_take_the_place_of_ours(tmp_path):
+    """Where Python is too old to pass it over, that is said; any Python stands in for an old one."""
+    for folder in ("ours/training", "theirs/training", "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "__init__.py").touch()
+    script, python = tmp_path / "ours" / "training" / "run.sh", tmp_path / "bin" / "python3"
+    shutil.copy(SCRIPT, script)
+    (script.parent / "launch.py").write_text("print('ours')\n")
+    python.write_text(f'#!/bin/sh\nunset PYTHONSAFEPATH\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    for folder in ("theirs", "ours", "bin"):
+        where = {"env": environment, "cwd": tmp_path / folder, "capture_output": True, "text": True}
+        started = subprocess.run([script], **where)
+        if folder == "theirs":
+            assert started.returncode == 2 and started.stderr.count("\n") == 1
+            assert f"error: a package called training here ({tmp_path / folder}) hides PlaceNet's" in started.stderr
+        else:
+            assert started.stdout == "ours\n", started.stderr
+
+
 # ---- Several processes -----------------------------------------------------------------------------------------------
 
 
@@ -150,15 +173,43 @@ def last_figures(run):
 
 
 def test_two_machines_with_two_processes_each_learn_what_one_learns(tmp_path):
-    """Both are this one: two commands, as on two."""
-    words = [*SMALL, *rooms_on_disk(tmp_path / "data")]
+    """Both are this one: two commands, as on two. What there is to say of the data is said once."""
+    words = [*SMALL, rooms_on_disk(tmp_path / "data", short=1)[0], rooms_on_disk(tmp_path / "other")[1]]
     train_here(*words, f"run={tmp_path / 'one'}")
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     asked = [*words, "processes=2", "nnodes=2", f"rdzv=localhost:{port}", f"run={tmp_path / 'four'}"]
     machines = [start_sh(*asked) for _ in range(2)]
-    for machine in machines:
-        _, said = machine.communicate(timeout=600)
-        assert machine.returncode == 0, said
+    said = [machine.communicate(timeout=600)[1] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert "".join(said).count("left out") == "".join(said).count("1 trajectories of under 6 frames are left out") == 1
     assert_same_weights(tmp_path / "one", tmp_path / "four", tolerance=1e-5)
+
+
+AT = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] "
+
+
+@pytest.mark.parametrize(
+    "error, lost",
+    [
+        (RuntimeError(AT + "Connection closed by peer [127.0.0.1]:9096. This is typically caused by a remote"), True),
+        (RuntimeError(AT + "Read error [127.0.0.1]:9096: Connection reset by peer"), True),
+        (RuntimeError(AT + "Timed out waiting 8000ms for recv operation to complete"), True),
+        (RuntimeError("[enforce fail at /pytorch/third_party/gloo/gloo/types.h:43] size >= 0"), False),
+        (RuntimeError(AT + "op.preamble.length <= op.nbytes. 64 vs 16"), False),
+        (RuntimeError("result type Float can't be cast to the desired output type Bool"), False),
+        (DistBackendError("ncclRemoteError: A call failed possibly due to a network error or a remote process exiting "
+                          "prematurely."), True),
+        (DistBackendError("ncclUnhandledCudaError: Call to CUDA function failed."), False),
+    ],
+)  # fmt: skip
+def test_a_lost_process_is_told_from_what_else_goes_wrong(error, lost):
+    assert is_lost_process(error) == lost
+
+
+def test_a_network_that_gloo_cannot_use_is_no_lost_process(monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nosuch")
+    with pytest.raises(RuntimeError, match="gloo.*nosuch") as refused:
+        torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    assert not is_lost_process(refused.value)
