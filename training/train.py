@@ -330,6 +330,8 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
         seconds = seconds_before + time.monotonic() - start
         about = provenance(config, stored, command, samples_seen, seconds, processes)
         write_weights(average, run / "weights", about, config.half_precision)
+        counts = ", ".join(map(str, config.evaluation.observations))
+        say(processes, f"evaluating the result: {config.evaluation.queries} queries, each with {counts} observations")
         result = read_network(run / "weights").to(device)
         predictors = network_predictors(result, config.evaluation) | rivals(result, config.evaluation)
         figures = evaluate(predictors, unseen, config.sampling, config.evaluation, config.model, device)
