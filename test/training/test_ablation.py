@@ -67,7 +67,7 @@ def test_equal_minutes_instead_of_samples(rendered, tmp_path):
     assert all(row["seconds"] >= 1.2 and row["samples"] > 0 for row in results(tmp_path).values())
 
 
-def test_an_ablation_that_is_killed_goes_on_where_it_was(tmp_path):
+def test_an_ablation_that_is_killed_goes_on_where_it_was(rendered, tmp_path, capsys):
     asked = ["rows=base,published", "samples=160", f"out={tmp_path}", *WORDS, "houses.train=1"]
     words = [sys.executable, "-m", "benchmarks.ablation", *asked]
     with subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
@@ -77,9 +77,9 @@ def test_an_ablation_that_is_killed_goes_on_where_it_was(tmp_path):
         running.send_signal(signal.SIGKILL)
     first = (tmp_path / "base.json").read_bytes()
     assert list(results(tmp_path)) == ["base"]
-    again = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
-    assert again.returncode == 0, again.stderr
-    assert "base: done before" in again.stderr and "resumed after" in again.stderr
+    main(asked)  # in round rooms, sooner made than houses: what is learned there does not matter
+    told = capsys.readouterr().err
+    assert "base: done before" in told and "resumed after" in told
     assert (tmp_path / "base.json").read_bytes() == first
     assert results(tmp_path)["published"]["samples"] == 160
 

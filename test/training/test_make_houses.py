@@ -11,6 +11,7 @@ from training.configuration import REPOSITORY, UserError
 from training.data.dataset import ShardSet
 from training.houses import CLASS_NAMES, TrajectoryMaker, WalkConfig
 from training.make_houses import main
+from training.train import main as train_main
 
 SMALL = ["image_size=16", "walk.frames=40", "houses_per_shard=2"]
 
@@ -76,18 +77,17 @@ def test_a_network_trains_and_is_evaluated_on_data_sets(made, tmp_path):
     ],
 )
 def test_a_data_set_that_does_not_fit_the_network_is_refused(made, tmp_path, settings, message):
-    refused = python_m(
-        "training.train", "smoke", "model.image_size=16", *settings.split(), f"data.train={made / 'train'}",
-        f"run={tmp_path / 'run'}",
-    )  # fmt: skip
-    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
-    assert message in refused.stderr and str(made / "train") in refused.stderr
+    run, data = f"run={tmp_path / 'run'}", f"data.train={made / 'train'}"
+    with pytest.raises(UserError, match=message) as refused:
+        train_main(["smoke", "model.image_size=16", *settings.split(), data, run])
+    assert "\n" not in str(refused.value) and str(made / "train") in str(refused.value)
     assert not (tmp_path / "run").exists()
 
 
 def test_houses_that_training_must_not_see_are_refused_as_data_to_train_on(made, tmp_path):
-    refused = python_m("training.train", "smoke", f"data.train={made / 'unseen'}", "model.image_size=16")
-    assert refused.returncode == 2 and "is of unseen houses" in refused.stderr
+    with pytest.raises(UserError, match="is of unseen houses"):
+        train_main(["smoke", f"data.train={made / 'unseen'}", "model.image_size=16", f"run={tmp_path / 'run'}"])
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_killed_command_goes_on_with_other_processes_and_parts(made, tmp_path):

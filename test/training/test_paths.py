@@ -15,7 +15,7 @@ from training.houses.wall_following import Journey
 
 CARPET_HEIGHT, ROBOT_HEIGHT, ROBOT_RADIUS = 0.15, 0.75, 0.22  # metres
 TURNING = slice(143, 156)  # frames in which the robot is where it turns round
-HOUSES = range(200)
+HOUSES = range(100)
 
 
 def obstacle_area(house, top):
