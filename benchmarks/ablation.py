@@ -59,11 +59,12 @@ NO_REPROJECTION = (
     "model.reprojection=false model.close_gaps=false model.copy_seen=false model.reprojection_objects=false "
     "model.depth_estimation_channels=0"
 )
+NO_ATTENTION = "model.attention= model.narrow_tower_channels=0"
 NO_HEADS = "model.predict_depth=false model.predicted_classes=0"
 RECONSTRUCTED = "objective.predicted_queries=0"
 PUBLISHED_ARITHMETIC = (
     f"arithmetic=published {NO_REPROJECTION} {NO_HEADS} {RECONSTRUCTED} model.representation_channels=256 "
-    "model.attention_tokens=1 sampling.poses=box model.position_scale=50"
+    "model.narrow_tower_channels=0 model.attention_tokens=1 sampling.poses=box model.position_scale=50"
 )
 ROWS = {
     "base": Row("placenet-small", "", "placenet-small as it is"),
@@ -81,7 +82,10 @@ ROWS = {
     "no-depth-estimate": Row(
         "placenet-small", "model.depth_estimation_channels=0", "nothing reprojected where there is no depth camera"
     ),
-    "no-attention": Row("placenet-small", "model.attention=", "without attention, with reprojection"),
+    "no-attention": Row("placenet-small", NO_ATTENTION, "without attention, with reprojection"),
+    "one-tower": Row(
+        "placenet-small", "model.narrow_tower_channels=0", "depth and objects pass through the colours' tower, too"
+    ),
     "tokens-1": Row("placenet-small", "model.attention_tokens=1", "one token of attention for each observation"),
     "tokens-16": Row("placenet-small", "model.attention_tokens=16", "16 tokens of attention for each observation"),
     "box": Row("placenet-small", "sampling.poses=box model.position_scale=50", "poses in the published box of 100 m"),
@@ -109,7 +113,7 @@ ROWS = {
     "own-cores": Row("placenet-small", "model.shared_core=false", "each layer with cores of its own"),
     "gqn-small": Row(
         "placenet-small",
-        f"model.attention= {NO_REPROJECTION} {NO_HEADS} {RECONSTRUCTED}",
+        f"{NO_ATTENTION} {NO_REPROJECTION} {NO_HEADS} {RECONSTRUCTED}",
         "neither attention nor reprojection: a GQN of this size",
     ),
     "published-small": Row("placenet-small", PUBLISHED_ARITHMETIC, "the published arithmetic and poses at this size"),

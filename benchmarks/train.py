@@ -40,7 +40,6 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 from torch.autograd import DeviceType
-from torch.utils.flop_counter import FlopCounterMode
 
 from placenet_ros.model import Observations, PlaceNetConfig
 from training.configuration import REPOSITORY, UserError, run_command
@@ -52,6 +51,7 @@ from training.device import chosen_device
 from training.nested import mapped
 from training.networks import build_network
 from training.objective import placenet_objective
+from training.peak import operations_of_a_sample
 from training.step import LAUNCHED_FIRST, ExecutionConfig, Now, TrainingStep, latent_noise
 
 CONFIGURATIONS = REPOSITORY / "config" / "training"
@@ -161,16 +161,11 @@ def random_batch(config: PlaceNetConfig, case: Case, seed: int, device: torch.de
 
 
 def operations(name: str, config: PlaceNetConfig, case: Case) -> float:
-    """Floating-point operations of forward and backward, by what one scene takes; nothing is computed."""
-    one = replace(case, scenes=1)
-    with torch.device("meta"):
-        model = new_network(name, config)
-    noise = latent_noise(config, one.queries, 0, 0, torch.device("cpu")).to("meta")
-    with FlopCounterMode(display=False) as counter:
-        batch = random_batch(config, one, 0, "meta")
-        result = placenet_objective(model, batch, noise, torch.tensor(0.7, device="meta"), False)
-        result.loss.backward()
-    return counter.get_total_flops() * case.scenes
+    """Floating-point operations of forward and backward; nothing is computed."""
+    m = case.observations
+    sampling = SamplingConfig(fewest_observations=m, most_observations=m, queries=case.queries)
+    arithmetic = "published" if name == "published" else "placenet"
+    return operations_of_a_sample(arithmetic, config, sampling) * case.scenes * case.queries
 
 
 class Training:
@@ -243,11 +238,7 @@ def ceiling(arguments: argparse.Namespace) -> Iterator[dict]:
 
 
 def convolution(batch: int, inward: int, out: int, grid: int, repeats: int, device: torch.device) -> dict:
-    """A 5 x 5 convolution in bf16, channels_last: forward, its gradients, and that of its input in another way.
-
-    The input's gradient is itself a convolution, of the output's gradient with the weights turned round: worth its
-    copies where forward kernels are the faster ones.
-    """
+    """A 5 x 5 convolution in bf16, channels_last: forward and its gradients."""
     kinds = {"device": device, "dtype": torch.bfloat16}
     x = torch.randn(batch, inward, grid, grid, **kinds).to(memory_format=torch.channels_last)
     weight = torch.randn(out, inward, 5, 5, **kinds).to(memory_format=torch.channels_last)
@@ -257,15 +248,10 @@ def convolution(batch: int, inward: int, out: int, grid: int, repeats: int, devi
         arguments = (upward, x, weight, None, (1, 1), (2, 2), (1, 1), False, (0, 0), 1, (to_input, to_weight, False))
         return lambda: torch.ops.aten.convolution_backward(*arguments)
 
-    def turned() -> Tensor:
-        around = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-        return F.conv2d(upward, around, padding=2)
-
     work = 2 * batch * grid**2 * inward * out * 25
     tasks = {
         "forward": lambda: F.conv2d(x, weight, padding=2),
         "to_input": gradient(True, False),
-        "to_input_turned": turned,
         "to_weight": gradient(False, True),
     }
     ms = {name: median_ms(task, repeats, device) for name, task in tasks.items()}
@@ -489,7 +475,7 @@ def machine(device: torch.device) -> str:
 
 
 HEADS = {
-    "ceiling": ("work", "TFLOP/s", "forward", "gradient of input", "the same by turned weights", "of weights"),
+    "ceiling": ("work", "TFLOP/s", "forward", "gradient of input", "of weights"),
     "speed": ("variant", "batch", "observations", "samples/s", "ms a step", "slowest ms", "TFLOP/s", "of ceiling",
               "GiB allocated", "GiB reserved", "s until ready"),
     "check": ("way", "losses apart", "weights apart", "agrees"),
@@ -506,7 +492,7 @@ def shown(value: float | None, digits: int = 0, share: bool = False) -> str:
 def cells(part: str, row: dict) -> list[str]:
     """A row as its table shows it."""
     if part == "ceiling":
-        rates = [shown(row.get(name)) for name in ("forward", "to_input", "to_input_turned", "to_weight")]
+        rates = [shown(row.get(name)) for name in ("forward", "to_input", "to_weight")]
         return [row["what"] + (f" ({row['machine']})" if "machine" in row else ""), shown(row["tflops"]), *rates]
     if part == "check":
         numbers = [f"{row[name]:.1e}" for name in ("losses_apart", "weights_apart")]
@@ -568,7 +554,7 @@ def parts_of(arguments: argparse.Namespace) -> list[str]:
     names = [name for name in VARIANTS if any(word in name for word in arguments.variants)]
     if arguments.smoke:
         names = [name for name in names if VARIANTS[name].execution == LAUNCHED]
-    parts = ["ceiling"] + ["check"] * arguments.check + [f"speed:{name}" for name in names]
+    parts = ["ceiling"] * (not arguments.no_ceiling) + ["check"] * arguments.check + [f"speed:{name}" for name in names]
     parts += [f"profile:{name}" for name in arguments.profile]
     return parts + [f"data:{arguments.data_variant}"] * bool(arguments.data)
 
@@ -610,6 +596,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--variants", nargs="*", default=[""], metavar="WORDS", help="those whose names hold one of it")
     parser.add_argument("--steps", type=int, default=30, help="timed steps of each row (default: 30)")
     parser.add_argument("--limit", type=float, default=150.0, help="seconds for each variant (default: 150)")
+    parser.add_argument("--no-ceiling", action="store_true", help="do not measure the machine's ceiling first")
     parser.add_argument("--check", action="store_true", help="first show that all ways of executing learn the same")
     parser.add_argument("--profile", nargs="*", default=[], metavar="VARIANT", choices=VARIANTS, help="whose kernels")
     parser.add_argument("--kernels", type=int, default=40, help="kernels listed of a profile (default: 40)")

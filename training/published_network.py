@@ -31,6 +31,7 @@ def published_config(config: PlaceNetConfig) -> PublishedConfig:
     """
     required = {
         "tower": "tower",
+        "narrow_tower_channels": 0,
         "canvas_channels": config.hidden_channels,
         "attention_tokens": 1,
         "reprojection": False,

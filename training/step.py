@@ -37,6 +37,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from placenet_ros.model import placenet, published
+from placenet_ros.model.captured import first_line, recorded
+from placenet_ros.model.depth_estimation import DepthEstimator
 from placenet_ros.model.representation import Tower
 from training.configuration import setting
 from training.data.sampling import Batch
@@ -46,8 +48,27 @@ from training.objective import Objective, ObjectiveFunction
 LAUNCHED_FIRST = 2  # uses of a form of input before it is recorded: compiling, choosing algorithms, Adam's moments
 MOST_GRAPHS = 64  # each takes some MiB beside the memory that all share
 UNUSED_STEPS = 2000  # a graph that was not replayed for so long gives way to a new one
-BLOCKS = (placenet.InferenceCore, placenet.GenerationCore, placenet.ImageHead,
-          published.InferenceCore, published.GenerationCore)  # fmt: skip
+
+
+class Compiled(NamedTuple):
+    """A function of the network that can be compiled."""
+
+    owner: type[nn.Module]
+    name: str
+
+
+BLOCKS = (
+    Compiled(placenet.PlaceNet, "reconstruct_layer"),
+    Compiled(placenet.ImageHead, "forward"),
+    Compiled(published.InferenceCore, "forward"),
+    Compiled(published.GenerationCore, "forward"),
+)
+WITH_ANY_OBSERVATIONS = (  # compiled once for any number of them
+    Compiled(Tower, "appearance"),
+    Compiled(Tower, "features"),
+    Compiled(DepthEstimator, "forward"),
+    Compiled(placenet.PlaceNet, "project"),
+)
 
 
 @dataclass(frozen=True)
@@ -56,8 +77,8 @@ class ExecutionConfig:
 
     compile: Literal["auto", "none", "blocks", "tower", "whole"] = setting(
         "auto",
-        "What torch.compile makes kernels of: cores and image head; these and the tower; or forward and loss whole "
-        "(minutes for each number of observations); auto: blocks on a GPU.",
+        "What torch.compile makes kernels of: layers and image head; these, towers and the depth estimator; or forward "
+        "and loss whole (minutes for each number of observations); auto: blocks on a GPU.",
         may_change=True,
     )
     graph: Literal["auto", "yes", "no"] = setting(
@@ -154,6 +175,7 @@ class TrainingStep:
             self._graphs = StepGraphs(device)
         self._evaluate = self._evaluated
         self._unproven = self._execution.compile != "none"  # nothing compiled has run yet
+        self._launched: list[tuple[nn.Module, str, Callable]] = []  # functions that compiled ones stand in for
         self._compile()
 
     def __call__(self, batch: Batch, noise: Tensor, now: Now) -> None:
@@ -275,15 +297,15 @@ class TrainingStep:
     def _compile(self) -> None:
         """What `execution.compile` names. Compiling itself happens at the first use."""
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_GRAPHS)
+        parts = {"none": (), "blocks": BLOCKS, "tower": BLOCKS + WITH_ANY_OBSERVATIONS, "whole": ()}
+        for part in parts[self._execution.compile]:
+            for owner in self._modules((part.owner,)):
+                function = getattr(owner, part.name)
+                self._launched.append((owner, part.name, function))
+                dynamic = part in WITH_ANY_OBSERVATIONS
+                setattr(owner, part.name, torch.compile(function, fullgraph=True, dynamic=dynamic))
         if self._execution.compile == "whole":
             self._evaluate = torch.compile(self._evaluated, dynamic=False)
-        elif self._execution.compile != "none":
-            for block in self._modules(BLOCKS):
-                block.compile(fullgraph=True, dynamic=False)
-        if self._execution.compile == "tower":  # with any number of observations
-            for tower in self._modules((Tower,)):
-                tower.appearance = torch.compile(tower.appearance, dynamic=True)
-                tower.features = torch.compile(tower.features, dynamic=True)
 
     def _first_gradients(self, inputs: tuple, annealing: bool) -> None:
         """Gradients of the first step: where compiling fails, say so and go on without. No weight has changed yet."""
@@ -292,14 +314,11 @@ class TrainingStep:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # what a compiler and its backends raise has no common class
-            say(f"training without torch.compile, which failed: {_first_line(error)}")
+            say(f"training without torch.compile, which failed: {first_line(error)}")
             self._execution = replace(self._execution, compile="none")
             self._evaluate = self._evaluated
-            for block in self._modules(BLOCKS):
-                block._compiled_call_impl = None  # the only way back from Module.compile
-            for tower in self._modules((Tower,)):
-                tower.__dict__.pop("appearance", None)
-                tower.__dict__.pop("features", None)
+            for owner, name, function in self._launched:
+                setattr(owner, name, function)
             self._gradients(inputs, annealing)
 
     def _modules(self, kinds: tuple[type, ...]) -> list[nn.Module]:
@@ -415,11 +434,10 @@ class StepGraphs:
             return False
         try:
             replays = [recorded(part, self._stream, self._pool) for part in parts]
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
-            cause = error.__context__ or error  # ending the recording fails, too
-            if isinstance(cause, torch.OutOfMemoryError):
-                raise cause from None
-            say(f"training without CUDA graphs, recording one failed: {_first_line(cause)}")
+            say(f"training without CUDA graphs, recording one failed: {first_line(error)}")
             self.failed = True
             return False
         self._recordings[key] = _Recording(replays)
@@ -440,20 +458,6 @@ class StepGraphs:
             self._storage[slot] = torch.empty(tensor.numel(), dtype=tensor.dtype, device=tensor.device)
         dense = torch.empty_like(tensor, device="meta").stride()
         return self._storage[slot].as_strided(tensor.size(), dense)
-
-
-def recorded(work: Callable[[], None], stream: torch.cuda.Stream, pool: Any) -> Callable[[], None]:
-    """What repeats `work`, which is recorded and not done. Raises RuntimeError where it cannot be recorded."""
-    graph = torch.cuda.CUDAGraph()
-    # thread_local: other threads, such as the one that moves data, may go on allocating meanwhile.
-    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-        work()
-    return graph.replay
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def say(line: str) -> None:

@@ -13,7 +13,7 @@ Shapes: b scenes, q query views of each, t tokens (observations x tokens of each
 """
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -26,20 +26,21 @@ MOST_TOKENS_SCORED_AT_ONCE = 1024
 class ModalityAttention(nn.Module):
     """Scaled dot-product attention from the grid's places to one modality's tokens, weighted by gamma."""
 
-    def __init__(self, representation_channels: int, hidden_channels: int, weight: float) -> None:
+    def __init__(self, representation_channels: int, hidden_channels: int, feature_channels: int,
+                 weight: float) -> None:
         super().__init__()
         self.query = nn.Linear(hidden_channels, representation_channels)
-        self.key = nn.Linear(representation_channels, representation_channels)
-        self.value = nn.Linear(representation_channels, representation_channels)
+        self.key = nn.Linear(feature_channels, representation_channels)
+        self.value = nn.Linear(feature_channels, representation_channels)
         self.gamma = nn.Parameter(torch.tensor(weight))
 
-    def keys_and_values(self, features_bmcgg: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
-        """Keys and values, each (b, t, c), of features (b, m, c, g, g), averaged to `tokens` patches of each."""
-        b, m, c = features_bmcgg.shape[:3]
+    def keys_and_values(self, features: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
+        """Keys and values, each (b, t, c), of features (b, m, *, g, g), averaged to `tokens` patches of each."""
+        b, m, channels = features.shape[:3]
         side = int(tokens ** 0.5)
-        patches = F.adaptive_avg_pool2d(features_bmcgg.flatten(0, 1), side)
-        tokens_btc = patches.flatten(2).transpose(1, 2).reshape(b, m * tokens, c)
-        return self.key(tokens_btc), self.value(tokens_btc)
+        patches = F.adaptive_avg_pool2d(features.flatten(0, 1), side)
+        by_token = patches.flatten(2).transpose(1, 2).reshape(b, m * tokens, channels)
+        return self.key(by_token), self.value(by_token)
 
     def forward(self, hidden: Tensor, keys: Tensor, values: Tensor, hold_weight: bool) -> Tensor:
         """gamma times what each place attends to.
@@ -81,7 +82,7 @@ class SceneAttention:
 
     def __init__(self, attention: Mapping[str, ModalityAttention], keys: Mapping[str, Tensor],
                  values: Mapping[str, Tensor], total: Tensor, hold_weight: bool) -> None:
-        self._total = total.movedim(2, -1)  # b q g g c
+        self._total = total.movedim(2, -1).contiguous()  # b q g g c: laid out once for all layers
         self._tokens = [tokens.shape[1] for tokens in keys.values()]
         modalities = [(attention[modality], keys[modality], values[modality], hold_weight) for modality in keys]
         self._apart = modalities if max(self._tokens, default=0) > MOST_TOKENS_SCORED_AT_ONCE else []
@@ -98,9 +99,15 @@ class SceneAttention:
                 total = total + module(hidden, *arguments).to(total.dtype)
         elif self._tokens:
             places = hidden.movedim(1, -1).reshape(self._total.shape[0], -1, hidden.shape[1])  # b, q*g*g, d
-            scores = torch.baddbmm(self._bias, places, self._weights)
-            weights = torch.cat([part.softmax(dim=-1, dtype=torch.float32) for part in scores.split(self._tokens, -1)],
-                                dim=-1).to(total.dtype)
+            weights = _softmax_apart(torch.baddbmm(self._bias, places, self._weights), self._tokens)
             attended = torch.baddbmm(self._total.flatten(1, 3), weights, self._values)
             total = attended.view_as(self._total).flatten(0, 1).movedim(-1, 1)
         return total
+
+
+def _softmax_apart(scores: Tensor, tokens: Sequence[int]) -> Tensor:
+    """Softmax of scores (b, p, t), over each modality's tokens, one modality after another."""
+    options = {"dim": -1, "dtype": scores.dtype}  # autocasting would write float32; sums are kept in that anyway
+    if len(set(tokens)) == 1:
+        return scores.unflatten(-1, (len(tokens), -1)).softmax(**options).flatten(-2)
+    return torch.cat([part.softmax(**options) for part in scores.split(tokens, dim=-1)], dim=-1)

@@ -13,7 +13,7 @@ TOKENS = (1, 16, 256)
 # Far beyond any use; a damaged or foreign description is not to take hours or all memory before it is refused.
 LARGEST = {"image_size": 1024, "layers": 100, "representation_channels": 65536, "hidden_channels": 65536,
            "canvas_channels": 65536, "latent_channels": 65536, "reprojection_channels": 65536}
-MOST_ESTIMATION_CHANNELS, MOST_CLASSES = 1024, 256
+LARGEST_OF_OPTIONS = {"narrow_tower_channels": 65536, "depth_estimation_channels": 1024, "predicted_classes": 256}
 
 
 def _setting(default: Any, meaning: str) -> Any:
@@ -33,6 +33,8 @@ class PlaceNetConfig:
     position_scale: float = _setting(3.0, "metres that one unit of a viewpoint's position stands for")
     tower: str = _setting("tower", "representation network: tower, pyramid or pool (GQN, Eslami et al. 2018)")
     representation_channels: int = _setting(256, "channels of the scene representation")
+    narrow_tower_channels: int = _setting(0, "channels of a tower for depth and objects alone, which only attention "
+                                             "reads; 0: they pass through the colours' tower, as published")
     hidden_channels: int = _setting(128, "channels of each ConvLSTM's hidden and cell state")
     canvas_channels: int = _setting(128, "channels of the canvas")
     latent_channels: int = _setting(3, "channels of the latent of each layer")
@@ -55,8 +57,7 @@ class PlaceNetConfig:
         for name, most in LARGEST.items():
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be 1 to {most}, not {getattr(self, name)}")
-        for name, most in (("depth_estimation_channels", MOST_ESTIMATION_CHANNELS),
-                           ("predicted_classes", MOST_CLASSES)):
+        for name, most in LARGEST_OF_OPTIONS.items():
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be 0 to {most}, not {getattr(self, name)}")
         for name in ("close_gaps", "copy_seen", "reprojection_objects", "depth_estimation_channels"):
@@ -70,11 +71,15 @@ class PlaceNetConfig:
             raise ValueError(f"position_scale must be over 0 metres, not {self.position_scale}")
         if self.tower not in TOWERS:
             raise ValueError("tower must be one of {}, not '{}'".format(", ".join(TOWERS), self.tower))
-        if self.representation_channels % 2:
-            raise ValueError(f"representation_channels must be even, not {self.representation_channels}")
+        for name in ("representation_channels", "narrow_tower_channels"):
+            if getattr(self, name) % 2:
+                raise ValueError(f"{name} must be even, not {getattr(self, name)}")
         if len(set(self.attention)) != len(self.attention) or set(self.attention) - set(MODALITIES):
             raise ValueError("attention must be made of the letters {}, each at most once, not '{}'".format(
                 ", ".join(MODALITIES), self.attention))
+        if self.narrow_tower_channels and not set(self.attention) - {"r"}:
+            raise ValueError(f"narrow_tower_channels is {self.narrow_tower_channels}, but has no effect with attention "
+                             f"'{self.attention}': only depth (d) and objects (o) pass through that tower")
         if self.attention_tokens not in TOKENS:
             raise ValueError(f"attention_tokens must be one of {TOKENS}, not {self.attention_tokens}")
         if self.attention and self.attention_tokens > self.feature_size ** 2:

@@ -2,7 +2,7 @@
 
 Two things are easily lost where channels are concatenated: `torch.cat` gives up the channels_last layout if one part is
 laid out otherwise, and on a GPU convolutions in bfloat16 run at 0.6 to 0.9 of their speed where the channels are no
-multiple of 8 (TRAINING.md's 426, 650, 263 and 133 are none). Stored weights keep their shapes: zeros are added when
+multiple of 8 (PlaceNet's 426, 650, 263, 133 and 6 are none). Stored weights keep their shapes: zeros are added when
 running.
 
 Shapes: n pictures, h and w their height and width.
@@ -35,8 +35,21 @@ def side_by_side(parts: Sequence[Tensor], multiple: int | None = None) -> Tensor
 def convolved(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
     """`convolution` of the inputs of `side_by_side`, (n, *, h, w); channels beyond those it has weights for are zeros.
     """
-    missing = inputs.shape[1] - convolution.in_channels
-    if not missing:
-        return convolution(inputs)
-    weight = F.pad(convolution.weight.to(inputs.dtype), (0, 0, 0, 0, 0, missing))
-    return F.conv2d(inputs, weight, convolution.bias.to(inputs.dtype), convolution.stride, convolution.padding)
+    return convolved_at_once([convolution], inputs)[0]
+
+
+def convolved_at_once(convolutions: Sequence[nn.Conv2d], inputs: Tensor, multiple: int | None = None) -> list[Tensor]:
+    """Several convolutions, alike but for their output channels, of the same inputs; see `convolved`.
+
+    multiple: of what the output channels become meanwhile, as in `side_by_side`.
+    """
+    first, channels = convolutions[0], [convolution.out_channels for convolution in convolutions]
+    missing = inputs.shape[1] - first.in_channels
+    superfluous = -sum(channels) % (multiple or (GPU_CHANNELS if inputs.is_cuda else 1))
+    if len(convolutions) == 1 and not missing and not superfluous:
+        return [first(inputs)]
+    weight = torch.cat([convolution.weight.to(inputs.dtype) for convolution in convolutions])
+    bias = torch.cat([convolution.bias.to(inputs.dtype) for convolution in convolutions])
+    outputs = F.conv2d(inputs, F.pad(weight, (0, 0, 0, 0, 0, missing, 0, superfluous)), F.pad(bias, (0, superfluous)),
+                       first.stride, first.padding)
+    return list(outputs[:, :sum(channels)].split(channels, dim=1))

@@ -81,43 +81,53 @@ class Canvas:
     """The sum of what `up_hidden` of each layer's core painted, kept as what it was painted from.
 
     Args:
+        up_hidden: what paints them: one for each layer, or one for all.
+        down_canvas: what reads the canvas at each layer, likewise; none where nothing reads it.
         blank: (n, canvas, g, g) of zeros: what is read before anything is painted.
     """
 
-    def __init__(self, blank: Tensor) -> None:
-        self._blank = blank
-        self._brushes: list[nn.ConvTranspose2d] = []
-        self._weights: list[Tensor] = []  # of each brush: d, canvas * 4 * 4
-        self._hidden: list[Tensor] = []  # for each brush: n d g g, summed over the layers that share it
+    def __init__(self, up_hidden: Sequence[nn.ConvTranspose2d], down_canvas: Sequence[nn.Conv2d],
+                 blank: Tensor) -> None:
+        self._channels, self._shared = blank.shape[1], len(up_hidden) == 1
+        self._states: list[Tensor] = []  # of each layer: n d g g; where one brush paints all: their sum, in float32
+        self._brushes = torch.cat([up.weight.to(blank.dtype).flatten(1) for up in up_hidden])  # k*d, canvas*4*4
+        self._rows: Sequence[Tensor] = ()  # of each brush, for the readers one after another: d, k*canvas
+        self._grid = (blank.shape[0], *blank.shape[2:])
+        if down_canvas:
+            readers = torch.cat([down.weight.to(blank.dtype).flatten(1) for down in down_canvas]).t()
+            self._rows = (self._brushes @ readers).chunk(len(up_hidden))
+            # n*g*g, canvas channels of each reading that is still to come. Zeros, but of the readers' weights too:
+            # distributed training waits for the gradient of each.
+            self._ahead = (readers.new_zeros(1, len(readers)) @ readers).expand(self._grid[0] * blank[0, 0].numel(), -1)
 
-    def paint(self, up_hidden: nn.ConvTranspose2d, hidden: Tensor) -> None:
-        """Add `up_hidden(hidden)`, hidden (n, d, g, g)."""
-        if self._brushes and self._brushes[-1] is up_hidden:
-            self._hidden[-1] = self._hidden[-1] + hidden.float()  # in float32, however many layers share the weights
+    def read(self) -> Tensor:
+        """`down_canvas` of the canvas as it is, (n, canvas, g, g). Each layer's is read once, before it is painted."""
+        if self._shared:
+            here = self._ahead
+            if self._states:
+                here = self._states[0].to(here.dtype).movedim(1, -1).flatten(0, 2) @ self._rows[0]
+        else:
+            here, self._ahead = self._ahead.split([self._channels, self._ahead.shape[1] - self._channels], dim=1)
+        return here.contiguous().unflatten(0, self._grid).movedim(-1, 1)  # laid out alike at every layer
+
+    def paint(self, hidden: Tensor) -> None:
+        """Add `up_hidden(hidden)`, hidden (n, d, g, g), of the next layer."""
+        if self._shared:
+            self._states = [hidden.float() + self._states[0] if self._states else hidden.float()]
             return
-        self._brushes.append(up_hidden)
-        self._weights.append(up_hidden.weight.to(hidden.dtype).flatten(1))
-        self._hidden.append(hidden)
-
-    def read(self, down_canvas: nn.Conv2d) -> Tensor:
-        """`down_canvas` of the canvas, (n, canvas, g, g)."""
-        down = down_canvas.weight.to(self._blank.dtype).flatten(1)
-        if not self._hidden:  # zeros, but of these weights too: DDP waits for the gradient of each
-            return self._blank + (down.new_zeros(1, down.shape[1]) @ down.t())[:, :, None, None]
-        return self._product(torch.cat(self._weights) @ down.t())
+        self._states.append(hidden)
+        if self._rows and self._ahead.shape[1]:
+            rows = self._rows[len(self._states) - 1][:, -self._ahead.shape[1]:]
+            self._ahead = torch.addmm(self._ahead, hidden.movedim(1, -1).flatten(0, 2), rows)
 
     def picture(self) -> Tensor:
         """The canvas itself, (n, canvas, s, s)."""
-        n, channels, g, _ = self._blank.shape
-        by_pixel = [weight.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1) for weight in self._weights]
-        folded = self._product(torch.cat(by_pixel)).movedim(1, -1)  # n g g (row, column, canvas)
-        pixels = folded.unflatten(3, (GRID_STRIDE, GRID_STRIDE, channels)).transpose(2, 3)  # n g row g column canvas
-        return pixels.reshape(n, g * GRID_STRIDE, g * GRID_STRIDE, channels).movedim(-1, 1)
-
-    def _product(self, weights: Tensor) -> Tensor:
-        """States (n, *, g, g) of all brushes times weights (*, k) -> (n, k, g, g)."""
-        hidden = side_by_side([state.to(self._blank.dtype) for state in self._hidden], multiple=1)
-        return (hidden.movedim(1, -1) @ weights).movedim(-1, 1)
+        n, g, _ = self._grid
+        states = side_by_side([state.to(self._brushes.dtype) for state in self._states], multiple=1)
+        by_pixel = self._brushes.unflatten(1, (self._channels, -1)).transpose(1, 2).flatten(1)
+        folded = states.movedim(1, -1) @ by_pixel  # n g g (row, column, canvas)
+        pixels = folded.unflatten(3, (GRID_STRIDE, GRID_STRIDE, self._channels)).transpose(2, 3)
+        return pixels.reshape(n, g * GRID_STRIDE, g * GRID_STRIDE, self._channels).movedim(-1, 1)
 
 
 def viewpoint_maps(cores: Sequence[nn.Module], viewpoint: Tensor) -> list[Tensor]:

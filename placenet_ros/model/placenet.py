@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from placenet_ros.model.attention import ModalityAttention, SceneAttention
 from placenet_ros.model.config import PlaceNetConfig
-from placenet_ros.model.convolution import convolved, side_by_side
+from placenet_ros.model.convolution import convolved, convolved_at_once, side_by_side
 from placenet_ros.model.cores import IMAGE_CHANNELS, Canvas, GenerationCore, InferenceCore, image_maps, viewpoint_maps
 from placenet_ros.model.depth_estimation import (
     GREATEST_LOG_ERROR,
@@ -30,13 +30,13 @@ from placenet_ros.model.depth_estimation import (
     DepthEstimate,
     DepthEstimator,
 )
+from placenet_ros.model.layer import Layer, Query, State, predict_layer, reconstruct_layer
 from placenet_ros.model.modalities import DEPTH_RANGE_M, depth_picture
-from placenet_ros.model.objective import Reconstruction, gaussian_kl
+from placenet_ros.model.objective import Reconstruction
 from placenet_ros.model.representation import representation_network
 from placenet_ros.model.reprojection import NEAREST_M, PointCloud, draw_points, point_cloud, reproject
 from placenet_ros.model.weights import WeightsError, fill, read_weights, write_weights
 
-STD_FLOOR = 1e-8
 REPROJECTION_PICTURE_CHANNELS = 5
 COLOUR, CERTAINTY, DEPTH = slice(0, 3), slice(3, 4), slice(4, 5)  # of these; objects may follow
 COPY_AT_FIRST = 3.0  # an untrained network copies what was seen with measured depth to 95 %
@@ -145,12 +145,15 @@ class ImageHead(nn.Module):
         """Canvas (n, *, s, s) and reprojected picture (n, *, s, s) or None."""
         if self.blend is not None:
             canvas = self.blend[1:](convolved(self.blend[0], side_by_side([canvas, seen])))
-        colour, location, raw = self.mean(canvas).float(), None, None
-        if self.depth is not None:
-            location, raw = self.depth(canvas).float().chunk(2, dim=1)
-        if self.copy is not None:
+        heads = {"mean": self.mean, "depth": self.depth, "copy": self.copy, "classes": self.classes}
+        heads = {name: head for name, head in heads.items() if head is not None}
+        said = dict(zip(heads, (values.float() for values in convolved_at_once(list(heads.values()), canvas))))
+        colour, location, raw = said["mean"], None, None
+        if "depth" in said:
+            location, raw = said["depth"].chunk(2, dim=1)
+        if "copy" in said:
             certainty = seen[:, CERTAINTY].float()
-            trusted = (self.copy(canvas).float() + COPY_AT_FIRST * (2 * certainty - 1)).sigmoid() * (certainty > 0)
+            trusted = (said["copy"] + COPY_AT_FIRST * (2 * certainty - 1)).sigmoid() * (certainty > 0)
             colour = torch.lerp(colour, seen[:, COLOUR].float(), trusted[:, :1])
             if location is not None:
                 metres = (seen[:, DEPTH].float() * DEPTH_RANGE_M).clamp(min=NEAREST_M)
@@ -158,8 +161,7 @@ class ImageHead(nn.Module):
         depth = None
         if location is not None:
             depth = DepthEstimate(location, F.softplus(raw).clamp(LEAST_LOG_ERROR, GREATEST_LOG_ERROR))
-        logits = None if self.classes is None else self.classes(canvas).float()
-        return Painting(colour, depth, logits)
+        return Painting(colour, depth, said.get("classes"))
 
 
 def reprojected_channels(config: PlaceNetConfig) -> int:
@@ -174,9 +176,13 @@ class PlaceNet(nn.Module):
         super().__init__()
         self.config = config
         self.about: dict[str, Any] = {}
-        self.representation = representation_network(config)
+        self.representation = representation_network(config, config.representation_channels)
+        narrow = config.narrow_tower_channels
+        self.narrow_tower = representation_network(config, narrow) if narrow else None
         self.attention = nn.ModuleDict({
-            modality: ModalityAttention(config.representation_channels, config.hidden_channels, config.attention_weight)
+            modality: ModalityAttention(config.representation_channels, config.hidden_channels,
+                                        narrow if narrow and modality != "r" else config.representation_channels,
+                                        config.attention_weight)
             for modality in config.attention})
         scene_channels = config.representation_channels
         if config.reprojection:
@@ -191,6 +197,8 @@ class PlaceNet(nn.Module):
         self.image_head = ImageHead(config)
         channels = config.depth_estimation_channels
         self.depth_estimator = DepthEstimator(channels) if channels else None
+        self.reconstruct_layer = reconstruct_layer  # training may put compiled ones in their places
+        self.project = reproject if config.close_gaps else draw_points
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> PlaceNet:
@@ -229,10 +237,10 @@ class PlaceNet(nn.Module):
         `predicted_queries`: so many of each scene, the first ones, are predicted from the prior's means instead of
             reconstructed; their KL is 0.
         """
-        scene = self.encode(observations)
+        estimate = None if self.depth_estimator is None else self.depth_estimator(observations.rgb.flatten(0, 1))
+        scene = self.place(self.appearance(observations, estimate), observations.viewpoints)
         painting, kl = self._paint(scene, query_viewpoints, query_images, None, 1.0, hold_attention_weights, noise,
                                    predicted_queries)
-        estimate = None if self.depth_estimator is None else self.depth_estimator(observations.rgb.flatten(0, 1))
         return Reconstruction(painting.images.unflatten(0, kl.shape[:2]), kl, painting.depth, painting.class_logits,
                               estimate)
 
@@ -240,14 +248,17 @@ class PlaceNet(nn.Module):
         """Representation of scenes from their observations."""
         return self.place(self.appearance(observations), observations.viewpoints)
 
-    def appearance(self, observations: Observations) -> Appearance:
-        """The part of encoding that needs no viewpoint, for every modality in use."""
-        in_use = "r" + self.config.attention
-        features = {modality: self.representation.appearance(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
-                    for modality, pictures in observations.pictures().items() if modality in in_use}
-        return Appearance(features, self._points(observations))
+    def appearance(self, observations: Observations, estimate: DepthEstimate | None = None) -> Appearance:
+        """The part of encoding that needs no viewpoint, for every modality in use.
 
-    def _points(self, observations: Observations) -> Points | None:
+        estimate: of the observations' depth, (b m, 1, s, s), if it is known already; used where none was measured.
+        """
+        in_use = "r" + self.config.attention
+        pictures = {modality: x for modality, x in observations.pictures().items() if modality in in_use}
+        features = self._through_towers(pictures, lambda tower, x: tower.appearance(x))
+        return Appearance(features, self._points(observations, estimate))
+
+    def _points(self, observations: Observations, estimate: DepthEstimate | None) -> Points | None:
         objects = observations.objects if self.config.reprojection_objects else None
         if not self.config.reprojection:
             return None
@@ -257,28 +268,44 @@ class PlaceNet(nn.Module):
             return Points(observations.rgb, observations.depth, None, objects)
         if self.depth_estimator is None:
             return None
-        with torch.no_grad():  # a pixel's place does not change the picture smoothly
+        if estimate is None:
             estimate = self.depth_estimator(observations.rgb.flatten(0, 1))
+        estimate = DepthEstimate(*(x.detach() for x in estimate))  # places do not change the picture smoothly
         shape = observations.rgb.shape[:2]
         return Points(observations.rgb, estimate.metres.unflatten(0, shape), estimate.log_error.unflatten(0, shape),
                       objects)
 
     def place(self, appearance: Appearance, viewpoints: Tensor) -> SceneRepresentation:
         """Representation of observations, known by their appearance, at viewpoints (b, m, 7)."""
-        features_bmcgg = {
-            modality: self.representation.features(x.flatten(0, 1), viewpoints.flatten(0, 1)).unflatten(0, x.shape[:2])
-            for modality, x in appearance.features.items()}
+        def features_of(tower: nn.Module, x: Tensor) -> Tensor:
+            return tower.features(x, viewpoints.flatten(0, 1).repeat(len(x) // viewpoints.shape[:2].numel(), 1))
+
+        features = self._through_towers(appearance.features, features_of)
         keys, values = {}, {}
         for modality, attention in self.attention.items():
-            if modality in features_bmcgg:
+            if modality in features:
                 keys[modality], values[modality] = attention.keys_and_values(
-                    features_bmcgg[modality], self.config.attention_tokens)
+                    features[modality], self.config.attention_tokens)
         cloud = None
         if appearance.points is not None:
             points, config = appearance.points, self.config
             cloud = point_cloud(points.rgb, points.depth, viewpoints, config.position_scale,
                                 config.field_of_view_degrees, points.log_error, points.objects)
-        return SceneRepresentation(features_bmcgg["r"].sum(dim=1, dtype=torch.float32), keys, values, cloud)
+        return SceneRepresentation(features["r"].sum(dim=1, dtype=torch.float32), keys, values, cloud)
+
+    def _through_towers(self, inputs: dict[str, Tensor], step: Callable[[nn.Module, Tensor], Tensor]) \
+            -> dict[str, Tensor]:
+        """What a step of its tower makes of each modality (b, m, ...); those that share a tower pass it at once."""
+        results = {}
+        for tower in (self.representation, self.narrow_tower):
+            together = [modality for modality in inputs if self._tower_of(modality) is tower]
+            if together:
+                made = step(tower, torch.cat([inputs[modality].flatten(0, 1) for modality in together]))
+                results.update(zip(together, made.chunk(len(together))))
+        return {modality: results[modality].unflatten(0, x.shape[:2]) for modality, x in inputs.items()}
+
+    def _tower_of(self, modality: str) -> nn.Module:
+        return self.representation if modality == "r" or self.narrow_tower is None else self.narrow_tower
 
     def predict(self, scene: SceneRepresentation, query_viewpoints: Tensor,
                 generator: torch.Generator | None = None, temperature: float = 1.0,
@@ -312,36 +339,36 @@ class PlaceNet(nn.Module):
         """The n = b * q views and their KL (b, q, l); latents from the posterior where images are given."""
         config = self.config
         b, q = query_viewpoints.shape[:2]
-        generation, inference = self.generation_cores, self.inference_cores
-        viewpoints_g = viewpoint_maps(generation, query_viewpoints.flatten(0, 1))
+        viewpoints_g = viewpoint_maps(self.generation_cores, query_viewpoints.flatten(0, 1))
         attended, beside, seen = self._scene_at_queries(scene, query_viewpoints, viewpoints_g[0].dtype,
                                                         hold_attention_weights)
-        hidden_g, canvas_here = (viewpoints_g[0].new_zeros(b * q, config.grid_size, config.grid_size, channels)
-                                 .movedim(-1, 1) for channels in (config.hidden_channels, config.canvas_channels))
-        cell_g = torch.zeros_like(hidden_g, dtype=torch.float32)
-        hidden_e, cell_e = hidden_g, cell_g
-        canvas = Canvas(canvas_here)
+        blank, blank_canvas = (viewpoints_g[0].new_zeros(b * q, config.grid_size, config.grid_size, channels)
+                               .movedim(-1, 1) for channels in (config.hidden_channels, config.canvas_channels))
+        generation = inference = State(blank, torch.zeros_like(blank, dtype=torch.float32))
         if noise is None:
             shape = (config.layers, b * q, config.latent_channels, config.grid_size, config.grid_size)
-            noise = torch.randn(shape, generator=generator, device=hidden_g.device)
+            noise = torch.randn(shape, generator=generator, device=blank.device)
+        readers: list[nn.Conv2d] = []
         if query_images is not None:
-            viewpoints_e = viewpoint_maps(inference, query_viewpoints.flatten(0, 1))
-            images_e = image_maps(inference, query_images.flatten(0, 1))
-            predicted = _first_queries(predicted_queries, b, q, hidden_g.device)
+            readers = [core.down_canvas for core in self.inference_cores]
+            viewpoints_e = viewpoint_maps(self.inference_cores, query_viewpoints.flatten(0, 1))
+            images = image_maps(self.inference_cores, query_images.flatten(0, 1))
+            predicted = _first_queries(predicted_queries, b, q, blank.device) if predicted_queries else None
+        canvas = Canvas([core.up_hidden for core in self.generation_cores], readers, blank_canvas)
         kl = []
-        for layer in range(config.layers):
-            core = layer % len(generation)
-            scene_here = [attended(hidden_g)] + beside
-            mean, std = _normal(self.prior_head(hidden_g))
-            if query_images is not None:
-                hidden_e, cell_e = inference[core](images_e[core], viewpoints_e[core], scene_here,
-                                                   canvas.read(inference[core].down_canvas), hidden_g, hidden_e, cell_e)
-                mean_q, std_q = _normal(self.posterior_head(hidden_e))
-                kl.append(((1 - predicted) * gaussian_kl(mean_q, std_q, mean, std)).sum(dim=(1, 2, 3)))
-                mean, std = torch.lerp(mean_q, mean, predicted), (1 - predicted) * std_q
-            latent = mean + temperature * std * noise[layer]
-            hidden_g, cell_g = generation[core](viewpoints_g[core], scene_here, latent, hidden_g, cell_g)
-            canvas.paint(generation[core].up_hidden, hidden_g)
+        for number in range(config.layers):
+            core = number % len(self.generation_cores)
+            layer = Layer(self.generation_cores[core], self.inference_cores[core], self.prior_head, self.posterior_head)
+            scene_here = [attended(generation.hidden)] + beside
+            if query_images is None:
+                query = Query(viewpoints_g[core])
+                generation = predict_layer(layer, query, scene_here, noise[number], temperature, generation)
+            else:
+                query = Query(viewpoints_g[core], viewpoints_e[core], images[core])
+                generation, inference, nats = self.reconstruct_layer(
+                    layer, query, scene_here, noise[number], canvas.read(), predicted, generation, inference)
+                kl.append(nats)
+            canvas.paint(generation.hidden)
         painting = self.image_head(canvas.picture(), seen)
         no_kl = painting.images.new_zeros(b, q, config.layers)
         return painting, torch.stack(kl, dim=1).unflatten(0, (b, q)) if kl else no_kl
@@ -366,8 +393,7 @@ class PlaceNet(nn.Module):
         b, q = query_viewpoints.shape[:2]
         if cloud is None:
             return query_viewpoints.new_zeros(b * q, reprojected_channels(self.config), size, size)
-        project = reproject if self.config.close_gaps else draw_points
-        picture = project(cloud, query_viewpoints, self.config.position_scale, self.config.field_of_view_degrees)
+        picture = self.project(cloud, query_viewpoints, self.config.position_scale, self.config.field_of_view_degrees)
         channels = [picture.colour, picture.certainty, picture.depth / DEPTH_RANGE_M, picture.further]
         return torch.cat(channels, dim=2).flatten(0, 1)
 
@@ -375,9 +401,3 @@ class PlaceNet(nn.Module):
 def _first_queries(count: int, b: int, q: int, device: torch.device) -> Tensor:
     """(b * q, 1, 1, 1): 1 for the first `count` queries of each scene, 0 for the others."""
     return (torch.arange(q, device=device) < count).float().repeat(b)[:, None, None, None]
-
-
-def _normal(parameters: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation, float32, of a head's output."""
-    mean, raw = parameters.float().chunk(2, dim=1)
-    return mean, F.softplus(raw) + STD_FLOOR

@@ -243,14 +243,14 @@ class PublishedPlaceNet(nn.Module):
         blank = queries_g[0].new_zeros(len(query), config.grid_size, config.grid_size, config.hidden_channels)
         blank = blank.movedim(-1, 1)  # channels_last, of the type that the networks compute in
         state_g = state_e = CoreState(blank, blank.float())
-        canvas, kl = Canvas(blank), []
+        readers = [] if target is None else [core.downsample_u for core in inference]
+        canvas, kl = Canvas([core.upsample_h for core in generation], readers, blank), []
         for layer in range(config.layers):
             core = layer % len(generation)
             scene = (total + layer * update).to(blank.dtype)
             mean, std = _gaussian(self.eta_pi(state_g.hidden))
             if target is not None:
-                read = canvas.read(inference[core].downsample_u)
-                state_e = inference[core](targets[core], queries_e[core], scene, read, state_g.hidden, state_e)
+                state_e = inference[core](targets[core], queries_e[core], scene, canvas.read(), state_g.hidden, state_e)
                 mean_q, std_q = _gaussian(self.eta_e(state_e.hidden))
                 kl.append(gaussian_kl(mean_q, std_q, mean, std).sum(dim=(1, 2, 3)))
                 mean, std = mean_q, std_q
@@ -259,7 +259,7 @@ class PublishedPlaceNet(nn.Module):
             drawn = noise[layer] if noise is not None else torch.randn(
                 mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
             hidden, state_g = generation[core](queries_g[core], scene, mean + std * drawn, state_g)
-            canvas.paint(generation[core].upsample_h, hidden)
+            canvas.paint(hidden)
         image = self.eta_g(canvas.picture()).float()
         return image, torch.stack(kl, dim=1) if kl else image.new_zeros(len(query), config.layers)
 

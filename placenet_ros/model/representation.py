@@ -4,7 +4,7 @@ features.
 Each has two steps, so that an observation can be given a new pose without seeing its picture again:
 `appearance(pictures)` needs no viewpoint, `features(appearance, viewpoints)` adds it.
 
-Shapes: n pictures, c `representation_channels`, s image size, g grid size (s / 4).
+Shapes: n pictures, c channels of the features, s image size, g grid size (s / 4).
 """
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class Pyramid(nn.Module):
         return x
 
 
-def representation_network(config: PlaceNetConfig) -> nn.Module:
-    """The network that `config.tower` names."""
+def representation_network(config: PlaceNetConfig, channels: int) -> nn.Module:
+    """The network that `config.tower` names, its features of so many channels."""
     if config.tower == "pyramid":
-        return Pyramid(config.representation_channels, config.image_size)
-    return {"tower": Tower, "pool": Pool}[config.tower](config.representation_channels)
+        return Pyramid(channels, config.image_size)
+    return {"tower": Tower, "pool": Pool}[config.tower](channels)

@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from placenet_ros.model.convolution import convolved, side_by_side
+from placenet_ros.model.convolution import convolved, convolved_at_once, side_by_side
 
 
 @pytest.mark.parametrize("multiple", [1, 8])
@@ -15,6 +15,18 @@ def test_filled_up_channels_change_neither_results_nor_gradients(multiple):
     results = [convolved(convolution, inputs), convolution(torch.cat(parts, dim=1))]
     wanted = [*parts, convolution.weight, convolution.bias]
     gradients = [torch.autograd.grad(result.square().sum(), wanted) for result in results]
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_convolutions_at_once_are_those_one_by_one(multiple):
+    torch.manual_seed(0)
+    convolutions = [torch.nn.Conv2d(6, channels, 3, padding=1) for channels in (3, 2)]
+    inputs = side_by_side([torch.randn(2, 6, 5, 5, requires_grad=True)], 8)
+    results = [convolved_at_once(convolutions, inputs, multiple), [one(inputs[:, :6]) for one in convolutions]]
+    wanted = [inputs, *(weight for one in convolutions for weight in one.parameters())]
+    gradients = [torch.autograd.grad(sum(part.square().sum() for part in parts), wanted) for parts in results]
     torch.testing.assert_close(*results)
     torch.testing.assert_close(*gradients)
 

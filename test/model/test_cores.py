@@ -147,12 +147,12 @@ def test_many_tokens_are_attended_to_without_all_scores_at_once(monkeypatch):
 def test_a_canvas_is_the_sum_of_what_was_painted(shared):
     torch.manual_seed(0)
     brushes = [torch.nn.ConvTranspose2d(8, 6, 4, stride=4, bias=False) for _ in range(1 if shared else 3)]
-    reader = torch.nn.Conv2d(6, 6, 4, stride=4, bias=False)
-    canvas, pixels = Canvas(torch.zeros(2, 6, 5, 5)), torch.zeros(2, 6, 20, 20)
+    readers = [torch.nn.Conv2d(6, 6, 4, stride=4, bias=False) for _ in brushes]
+    canvas, pixels = Canvas(brushes, readers, torch.zeros(2, 6, 5, 5)), torch.zeros(2, 6, 20, 20)
     for layer in range(3):
-        torch.testing.assert_close(canvas.read(reader), reader(pixels))
-        hidden, brush = torch.randn(2, 8, 5, 5), brushes[layer % len(brushes)]
-        canvas.paint(brush, hidden)
-        pixels = pixels + brush(hidden)
+        torch.testing.assert_close(canvas.read(), readers[layer % len(readers)](pixels))
+        hidden = torch.randn(2, 8, 5, 5)
+        canvas.paint(hidden)
+        pixels = pixels + brushes[layer % len(brushes)](hidden)
     torch.testing.assert_close(canvas.picture(), pixels)
     assert canvas.picture().is_contiguous(memory_format=torch.channels_last)

@@ -37,6 +37,7 @@ def query(config, b=2, q=2, seed=2):
     {"attention": ""}, {"attention": "d"}, {"attention": "ro"}, {"attention_tokens": 16},
     {"image_size": 64, "attention_tokens": 256}, {"image_size": 128, "layers": 1}, {"close_gaps": True},
     {"close_gaps": True, "reprojection_objects": True}, {"close_gaps": True, "copy_seen": True},
+    {"narrow_tower_channels": 6}, {"narrow_tower_channels": 6, "attention": "do", "tower": "pool"},
 ], ids=str)
 def test_every_option_trains_and_predicts(changes):
     model = build(**changes)
@@ -149,10 +150,24 @@ def test_published_sizes_are_those_of_the_paper():
     assert 16 < millions < 19
 
 
+def test_a_narrow_tower_sees_depth_and_objects_and_no_colours():
+    model, seen = build(narrow_tower_channels=6), []
+    appearance = model.narrow_tower.appearance
+    model.narrow_tower.appearance = lambda pictures: seen.append(pictures) or appearance(pictures)
+    observations = observe(model.config)
+    features = model.appearance(observations).features
+    pictures = observations.pictures()
+    assert torch.equal(seen[0], torch.cat([pictures["d"].flatten(0, 1), pictures["o"].flatten(0, 1)]))
+    assert {name: x.shape[2] for name, x in features.items()} == {
+        "r": model.config.representation_channels, "d": 6, "o": 6}
+
+
 @pytest.mark.parametrize("changes, words", [
     ({"image_size": 60}, "multiple of 16"), ({"attention": "rx"}, "attention"), ({"attention": "rr"}, "at most once"),
     ({"attention_tokens": 4}, "attention_tokens"), ({"attention_tokens": 256}, "8 x 8 places"),
     ({"tower": "pool", "attention_tokens": 16}, "1 x 1 places"), ({"tower": "towr"}, "tower, pyramid, pool"),
+    ({"narrow_tower_channels": 3}, "narrow_tower_channels must be even"),
+    ({"narrow_tower_channels": 4, "attention": "r"}, "no effect with attention 'r'"),
     ({"layers": 0}, "layers"), ({"position_scale": 0.0}, "position_scale"),
 ])
 def test_settings_that_cannot_work_are_named(changes, words):
