@@ -90,7 +90,7 @@ SMALL = (Case(36, 1, 10), Case(64, 4, 6))  # the second as configured
 
 
 def variant(network: str, compile: str, graph: str, cases: tuple[Case, ...], bf16: bool = True) -> Variant:
-    ways = {"none": [], "blocks": ["compiled"], "tower": ["compiled with tower"], "whole": ["compiled whole"]}[compile]
+    ways = {"none": [], "blocks": ["compiled"], "more": ["compiled more"], "whole": ["compiled whole"]}[compile]
     ways += ["graph"] * (graph == "yes")
     name = f"{network}, {' + '.join(ways) or 'launched'}{'' if bf16 else ', fp32'}"
     return Variant(name, network, ExecutionConfig(compile, graph), cases, bf16)
@@ -106,7 +106,7 @@ VARIANTS = {
         variant("published", "blocks", "yes", AT_36 + AT_128),
         variant("placenet", "none", "no", AT_36[:1]),
         variant("placenet", "blocks", "no", AT_36[:1]),
-        variant("placenet", "tower", "yes", AT_36[:1] + AT_128),
+        variant("placenet", "more", "yes", AT_36[:1] + AT_128),
         variant("placenet-small", "none", "yes", SMALL),
         variant("placenet-small", "blocks", "yes", SMALL),
         variant("published", "none", "no", AT_36[:1]),

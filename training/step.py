@@ -38,6 +38,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from placenet_ros.model import placenet, published
 from placenet_ros.model.captured import first_line, recorded
+from placenet_ros.model.convolution import finished
 from placenet_ros.model.depth_estimation import DepthEstimator
 from placenet_ros.model.representation import Tower
 from training.configuration import setting
@@ -51,10 +52,11 @@ UNUSED_STEPS = 2000  # a graph that was not replayed for so long gives way to a 
 
 
 class Compiled(NamedTuple):
-    """A function of the network that can be compiled."""
+    """A function of the network that a compiled one can stand in for."""
 
     owner: type[nn.Module]
     name: str
+    function: Callable | None = None  # what to compile; None: what the owner has there
 
 
 BLOCKS = (
@@ -64,21 +66,20 @@ BLOCKS = (
     Compiled(published.GenerationCore, "forward"),
 )
 WITH_ANY_OBSERVATIONS = (  # compiled once for any number of them
-    Compiled(Tower, "appearance"),
-    Compiled(Tower, "features"),
-    Compiled(DepthEstimator, "forward"),
-    Compiled(placenet.PlaceNet, "project"),
+    Compiled(Tower, "finish", finished),
+    Compiled(DepthEstimator, "finish", finished),
 )
+REPROJECTION = Compiled(placenet.PlaceNet, "project")
 
 
 @dataclass(frozen=True)
 class ExecutionConfig:
     """How a step of training is executed; its result differs by rounding at most."""
 
-    compile: Literal["auto", "none", "blocks", "tower", "whole"] = setting(
+    compile: Literal["auto", "none", "blocks", "more", "whole"] = setting(
         "auto",
-        "What torch.compile makes kernels of: layers and image head; these, towers and the depth estimator; or forward "
-        "and loss whole (minutes for each number of observations); auto: blocks on a GPU.",
+        "What torch.compile makes kernels of: layers, image head and what follows convolutions; reprojection, too; or "
+        "forward and loss whole (minutes for each number of observations); auto: blocks on a GPU.",
         may_change=True,
     )
     graph: Literal["auto", "yes", "no"] = setting(
@@ -297,13 +298,13 @@ class TrainingStep:
     def _compile(self) -> None:
         """What `execution.compile` names. Compiling itself happens at the first use."""
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_GRAPHS)
-        parts = {"none": (), "blocks": BLOCKS, "tower": BLOCKS + WITH_ANY_OBSERVATIONS, "whole": ()}
-        for part in parts[self._execution.compile]:
+        parts = {"blocks": BLOCKS + WITH_ANY_OBSERVATIONS, "more": BLOCKS + WITH_ANY_OBSERVATIONS + (REPROJECTION,)}
+        for part in parts.get(self._execution.compile, ()):
             for owner in self._modules((part.owner,)):
-                function = getattr(owner, part.name)
-                self._launched.append((owner, part.name, function))
-                dynamic = part in WITH_ANY_OBSERVATIONS
-                setattr(owner, part.name, torch.compile(function, fullgraph=True, dynamic=dynamic))
+                launched = getattr(owner, part.name)
+                self._launched.append((owner, part.name, launched))
+                compiled = torch.compile(part.function or launched, fullgraph=True, dynamic=part not in BLOCKS)
+                setattr(owner, part.name, compiled)
         if self._execution.compile == "whole":
             self._evaluate = torch.compile(self._evaluated, dynamic=False)
 

@@ -9,7 +9,7 @@ Shapes: n pictures, h and w their height and width.
 """
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -53,3 +53,34 @@ def convolved_at_once(convolutions: Sequence[nn.Conv2d], inputs: Tensor, multipl
     outputs = F.conv2d(inputs, F.pad(weight, (0, 0, 0, 0, 0, missing, 0, superfluous)), F.pad(bias, (0, superfluous)),
                        first.stride, first.padding)
     return list(outputs[:, :sum(channels)].split(channels, dim=1))
+
+
+# (x, bias, inside, beside) -> ReLU(x + bias + inside) + beside, all (places, channels) but the bias (channels,); the
+# last two may be None. See `finished`.
+Finish = Callable[[Tensor, Tensor, "Tensor | None", "Tensor | None"], Tensor]
+
+
+def rectified(convolution: nn.Conv2d, inputs: Tensor, finish: Finish | None, inside: Tensor | None = None,
+              beside: Tensor | None = None) -> Tensor:
+    """ReLU(`convolution` of `side_by_side` inputs + inside) + beside; both are as the result, (n, *, h, w), or None.
+
+    finish: a compiled `finished`, for training on a GPU: adding a bias, its gradient and the ReLU otherwise read and
+        write every activation five times. None: as processors without one do it fastest.
+    """
+    if finish is None:
+        outputs = convolved(convolution, inputs)
+        outputs = F.relu(outputs if inside is None else outputs + inside)
+        return outputs if beside is None else outputs + beside
+    weight, missing = convolution.weight, inputs.shape[1] - convolution.in_channels
+    if missing:
+        weight = F.pad(weight.to(inputs.dtype), (0, 0, 0, 0, 0, missing))
+    outputs = F.conv2d(inputs, weight, None, convolution.stride, convolution.padding).movedim(1, -1)
+    flat = [None if part is None else part.movedim(1, -1).flatten(0, 2) for part in (inside, beside)]
+    return finish(outputs.flatten(0, 2), convolution.bias, *flat).view(outputs.shape).movedim(-1, 1)
+
+
+def finished(x: Tensor, bias: Tensor, inside: Tensor | None, beside: Tensor | None) -> Tensor:
+    """What `Finish` says, in the type of x."""
+    x = x + bias.to(x.dtype)
+    x = F.relu(x if inside is None else x + inside)
+    return x if beside is None else x + beside

@@ -90,11 +90,11 @@ class Canvas:
                  blank: Tensor) -> None:
         self._channels, self._shared = blank.shape[1], len(up_hidden) == 1
         self._states: list[Tensor] = []  # of each layer: n d g g; where one brush paints all: their sum, in float32
-        self._brushes = torch.cat([up.weight.to(blank.dtype).flatten(1) for up in up_hidden])  # k*d, canvas*4*4
+        self._brushes = _by_pixel(up_hidden, blank.dtype)  # k*d, (row, column, canvas)
         self._rows: Sequence[Tensor] = ()  # of each brush, for the readers one after another: d, k*canvas
         self._grid = (blank.shape[0], *blank.shape[2:])
         if down_canvas:
-            readers = torch.cat([down.weight.to(blank.dtype).flatten(1) for down in down_canvas]).t()
+            readers = _by_pixel(down_canvas, blank.dtype).t()
             self._rows = (self._brushes @ readers).chunk(len(up_hidden))
             # n*g*g, canvas channels of each reading that is still to come. Zeros, but of the readers' weights too:
             # distributed training waits for the gradient of each.
@@ -124,10 +124,14 @@ class Canvas:
         """The canvas itself, (n, canvas, s, s)."""
         n, g, _ = self._grid
         states = side_by_side([state.to(self._brushes.dtype) for state in self._states], multiple=1)
-        by_pixel = self._brushes.unflatten(1, (self._channels, -1)).transpose(1, 2).flatten(1)
-        folded = states.movedim(1, -1) @ by_pixel  # n g g (row, column, canvas)
+        folded = states.movedim(1, -1) @ self._brushes  # n g g (row, column, canvas)
         pixels = folded.unflatten(3, (GRID_STRIDE, GRID_STRIDE, self._channels)).transpose(2, 3)
         return pixels.reshape(n, g * GRID_STRIDE, g * GRID_STRIDE, self._channels).movedim(-1, 1)
+
+
+def _by_pixel(convolutions: Sequence[nn.Module], dtype: torch.dtype) -> Tensor:
+    """Weights (k, c, 4, 4) of each, one below the other: all k, (row, column, c). Free where they are channels_last."""
+    return torch.cat([one.weight.permute(0, 2, 3, 1).flatten(1) for one in convolutions]).to(dtype)
 
 
 def viewpoint_maps(cores: Sequence[nn.Module], viewpoint: Tensor) -> list[Tensor]:

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from placenet_ros.model.convolution import Finish, rectified
+
 TYPICAL_DEPTH_M = 2.0  # what an untrained network says everywhere
 TYPICAL_LOG_ERROR = 0.5  # how wrong it says that is
 GROWTH = (1, 2, 3, 4)  # channels of each level, in multiples of the finest's; each level halves the size
@@ -43,8 +45,8 @@ class _Block(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.conv2(F.relu(self.conv1(x))))
+    def forward(self, x: Tensor, finish: Finish | None) -> Tensor:
+        return rectified(self.conv2, rectified(self.conv1, x, finish), finish, inside=x)
 
 
 class DepthEstimator(nn.Module):
@@ -60,23 +62,25 @@ class DepthEstimator(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in zip(widths, widths[1:]))
         self.blocks_up = nn.ModuleList(_Block(width) for width in widths[:-1])
         self.head = nn.Conv2d(channels, 2 * 4, 3, padding=1)
+        self.finish: Finish | None = None  # training may put a compiled one here
         nn.init.zeros_(self.head.weight)
         with torch.no_grad():
             self.head.bias[:4] = math.log(TYPICAL_DEPTH_M)
             self.head.bias[4:] = math.log(TYPICAL_LOG_ERROR)
 
     def forward(self, colours: Tensor) -> DepthEstimate:
-        x, skipped = F.relu(self.stem((colours - 0.5).to(self.stem.weight.dtype))), []
+        finish, skipped = self.finish, []
+        x = rectified(self.stem, (colours - 0.5).to(self.stem.weight.dtype), finish)
         for block, down in zip(self.blocks_down, self.down):
-            x = block(x)
+            x = block(x, finish)
             skipped.append(x)
-            x = F.relu(down(x))
-        x = self.blocks_down[-1](x)
+            x = rectified(down, x, finish)
+        x = self.blocks_down[-1](x, finish)
         x = x + self.whole(x.mean(dim=(2, 3)))[:, :, None, None]  # how large the room is shows in the whole picture
         for block, up in reversed(list(zip(self.blocks_up, self.up))):
             skip = skipped.pop()
             x = F.pixel_shuffle(up(x), 2)[..., :skip.shape[2], :skip.shape[3]]
-            x = block(x + skip)
+            x = block(x + skip, finish)
         location, scale = F.pixel_shuffle(self.head(x).float(), 2).chunk(2, dim=1)
         bounds = math.log(LEAST_LOG_ERROR), math.log(GREATEST_LOG_ERROR)
         return DepthEstimate(location, scale.clamp(*bounds).exp())

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from placenet_ros.model.config import PlaceNetConfig
-from placenet_ros.model.convolution import convolved, side_by_side
+from placenet_ros.model.convolution import Finish, rectified, side_by_side
 from placenet_ros.model.viewpoints import VIEWPOINT_SIZE
 
 
@@ -36,19 +36,21 @@ class Tower(nn.Module):
         self.conv6 = nn.Conv2d(channels + VIEWPOINT_SIZE, half, 3, padding=1)
         self.conv7 = nn.Conv2d(half, channels, 3, padding=1)
         self.conv8 = nn.Conv2d(channels, channels, 1)
+        self.finish: Finish | None = None  # training may put a compiled one here
 
     def appearance(self, pictures: Tensor) -> Tensor:
         """(n, 3, s, s) -> (n, c, g, g)."""
-        x = F.relu(self.conv1(pictures.to(self.conv1.weight.dtype, memory_format=torch.channels_last)))
-        skip = F.relu(self.conv2(x))
-        return F.relu(self.conv4(F.relu(self.conv3(x)))) + skip
+        x = pictures.to(self.conv1.weight.dtype, memory_format=torch.channels_last)
+        x = rectified(self.conv1, x, self.finish)
+        skip = rectified(self.conv2, x, self.finish)
+        return rectified(self.conv4, rectified(self.conv3, x, self.finish), self.finish, beside=skip)
 
     def features(self, appearance: Tensor, viewpoints: Tensor) -> Tensor:
         """(n, c, g, g) and (n, 7) -> (n, c, g, g)."""
         x = side_by_side([appearance, broadcast(viewpoints, appearance.shape[-1])])
-        skip = F.relu(convolved(self.conv5, x))
-        x = F.relu(self.conv7(F.relu(convolved(self.conv6, x)))) + skip
-        return F.relu(self.conv8(x))
+        skip = rectified(self.conv5, x, self.finish)
+        x = rectified(self.conv7, rectified(self.conv6, x, self.finish), self.finish, beside=skip)
+        return rectified(self.conv8, x, self.finish)
 
 
 class Pool(Tower):
