@@ -131,7 +131,7 @@ class Now(NamedTuple):
     learning_rate: float
     sigma: float  # standard deviation of a pixel
     annealing: bool  # sigma still falls: gamma is held
-    average_step: float  # how far the average moves towards the weights
+    average_step: float  # how far the average moves towards the weights; 0: it stays
 
 
 class TrainingStep:
@@ -197,7 +197,7 @@ class TrainingStep:
             self._graphs.run(parts, between, inputs, now.annealing)
         else:
             run_parts([partial(part, inputs, now.annealing) for part in parts], between)
-        if self._averaged:
+        if self._averaged and now.average_step:
             with torch.no_grad():
                 torch._foreach_lerp_(self._averaged, self._parameters, now.average_step)
 

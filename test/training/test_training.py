@@ -1,6 +1,7 @@
 """Training: it learns, it resumes as if nothing had happened, and it loses nothing to bad input."""
 
 import json
+import math
 import os
 import resource
 import shutil
@@ -414,11 +415,10 @@ def test_the_schedule_follows_the_further_of_samples_and_minutes():
 
 
 def test_the_average_halves_what_is_older_than_its_half_life():
-    config = ScheduleConfig(average_half_life=1000)
-    left = 1.0
-    for step in range(10):
-        left *= 1 - average_step(config, 1_000_000 + 100 * step, 100)
-    assert left == pytest.approx(0.5)
+    config = ScheduleConfig(average_half_life=1200)
+    moves = [average_step(config, 1_000_000 + 100 * step, 100) for step in range(12)]
+    assert math.prod(1 - move for move in moves) == pytest.approx(0.5)
+    assert sum(move > 0 for move in moves) == 3, "at every fourth step"
     assert average_step(config, 100, 100) > 0.99  # at first it follows
 
 
