@@ -10,12 +10,17 @@ Shapes: b scenes, q queries of each.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from torch import Tensor
 
-from placenet_ros.model.objective import AuxiliaryTargets, auxiliary_log_likelihoods, evidence_lower_bound
+from placenet_ros.model.objective import (
+    AuxiliaryTargets,
+    auxiliary_log_likelihoods,
+    error_log_likelihood,
+    evidence_lower_bound,
+)
 from training.configuration import setting
 from training.data.sampling import Batch
 
@@ -29,11 +34,16 @@ class ObjectiveConfig:
     depth_weight: float = setting(0.1, "Weight of the queries' depth, where the model predicts it.")
     objects_weight: float = setting(0.1, "Weight of the queries' object classes, where the model predicts them.")
     observation_depth_weight: float = setting(0.1, "Weight of the observations' depth, where the model estimates it.")
+    error_weight: float = setting(
+        0.1,
+        "Weight of the error to expect, where the model predicts it; learned from the predicted queries, "
+        "whose errors are those of predictions; from all queries where there are none.",
+    )
 
     def __post_init__(self) -> None:
-        for name in ("kl_weight", "predicted_queries", "depth_weight", "objects_weight", "observation_depth_weight"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
+        for term in fields(self):
+            if not getattr(self, term.name) >= 0:
+                raise ValueError(f"{term.name} must not be negative, not {getattr(self, term.name)}")
 
 
 DEFAULT_TERMS = ObjectiveConfig()
@@ -87,7 +97,10 @@ def placenet_objective(
         errors = (reconstruction.images[:, :predicted] - batch.query_images[:, :predicted]).square()
         figures["predicted_rmse"] = 255 * errors.mean(dim=(2, 3, 4)).sqrt().mean()
     targets = AuxiliaryTargets(batch.query_depth, batch.query_objects, batch.observation_depth)
-    for name, nats in auxiliary_log_likelihoods(reconstruction, targets).items():
+    likelihoods = auxiliary_log_likelihoods(reconstruction, targets)
+    if reconstruction.error is not None:
+        likelihoods["error"] = error_log_likelihood(reconstruction, batch.query_images, slice(predicted or None))
+    for name, nats in likelihoods.items():
         loss = loss - getattr(config, f"{name}_weight") * nats.mean()
         figures[f"{name}_nats"] = nats.mean()
     layers = bound.kl_per_layer[:, predicted:].mean(dim=(0, 1)).unbind()

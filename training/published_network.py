@@ -37,6 +37,7 @@ def published_config(config: PlaceNetConfig) -> PublishedConfig:
         "reprojection": False,
         "predict_depth": False,
         "predicted_classes": 0,
+        "predict_error": False,
     }
     for name, value in required.items():
         if getattr(config, name) != value:

@@ -52,6 +52,7 @@ class PlaceNetConfig:
                                                  "where observations come without; 0: none, they are not reprojected")
     predict_depth: bool = _setting(False, "predict the depth of the query's view beside its colours")
     predicted_classes: int = _setting(0, "object classes told apart in the query's view, ids 0 to one less; 0: none")
+    predict_error: bool = _setting(False, "predict how wrong each pixel's colour is likely to be")
 
     def __post_init__(self) -> None:
         for name, most in LARGEST.items():

@@ -22,6 +22,7 @@ class Reconstruction(NamedTuple):
     depth: DepthEstimate | None = None  # n 1 s s: of the query views, where the model predicts it
     class_logits: Tensor | None = None  # n classes s s: likewise
     observation_depth: DepthEstimate | None = None  # b*m 1 s s: as estimated from the observations' colours
+    error: Tensor | None = None  # n 1 s s: absolute error to expect of the images, mean over the channels
 
 
 class EvidenceLowerBound(NamedTuple):
@@ -78,3 +79,15 @@ def auxiliary_log_likelihoods(reconstruction: Reconstruction, targets: Auxiliary
         pixels = -F.cross_entropy(reconstruction.class_logits, ids, ignore_index=0, reduction="none")
         likelihoods["objects"] = pixels.sum(dim=(1, 2)).unflatten(0, targets.class_ids.shape[:2]).mean(dim=1)
     return likelihoods
+
+
+def error_log_likelihood(reconstruction: Reconstruction, targets: Tensor, queries: slice) -> Tensor:
+    """Nats of the absolute error that images have, under a Laplace distribution of the scale that the model expects.
+
+    (b,): means over some of a scene's queries (b, q, 3, s, s) of their pixels' sums. The images are taken as they are:
+    there is no gradient by them.
+    """
+    images = reconstruction.images.detach()[:, queries].float().clamp(0.0, 1.0)
+    error = (targets[:, queries].float() - images).abs().mean(dim=2, keepdim=True)
+    expected = reconstruction.error.unflatten(0, targets.shape[:2])[:, queries]
+    return (-error / expected - torch.log(2 * expected)).sum(dim=(2, 3, 4)).mean(dim=1)

@@ -12,6 +12,7 @@ s image size, l layers.
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
@@ -41,6 +42,8 @@ REPROJECTION_PICTURE_CHANNELS = 5
 COLOUR, CERTAINTY, DEPTH = slice(0, 3), slice(3, 4), slice(4, 5)  # of these; objects may follow
 COPY_AT_FIRST = 3.0  # an untrained network copies what was seen with measured depth to 95 %
 OBJECTS_CHANNELS = 3  # as class colours
+LEAST_ERROR, GREATEST_ERROR = 0.25 / 255, 1.0  # of a pixel's colour, that can be expected
+TYPICAL_ERROR = 0.1  # what an untrained network expects everywhere
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class PredictedViews(NamedTuple):
     images: Tensor  # b q 3 s s, [0, 1]
     depth: Tensor | None  # b q 1 s s, metres along the optical axis; None: the model does not predict it
     class_ids: Tensor | None  # b q s s, int64; None likewise
+    error: Tensor | None = None  # b q 1 s s, [0, 1]: absolute error to expect, mean over the channels; None likewise
 
 
 class Painting(NamedTuple):
@@ -121,10 +125,11 @@ class Painting(NamedTuple):
     images: Tensor  # n 3 s s, not clamped
     depth: DepthEstimate | None  # n 1 s s
     class_logits: Tensor | None  # n classes s s
+    error: Tensor | None  # n 1 s s, see PredictedViews
 
 
 class ImageHead(nn.Module):
-    """Canvas to the mean of the image, and to depth and object classes where the model predicts them.
+    """Canvas to the mean of the image, and to depth, object classes and expected error where the model predicts them.
 
     With reprojection, two convolutions first weigh the canvas against what was seen.
     """
@@ -140,6 +145,11 @@ class ImageHead(nn.Module):
         self.depth = nn.Conv2d(canvas, 2, 1) if config.predict_depth else None
         self.copy = nn.Conv2d(canvas, 2, 1) if config.copy_seen else None  # how far to copy colour, and depth
         self.classes = nn.Conv2d(canvas, config.predicted_classes, 1) if config.predicted_classes else None
+        self.error = nn.Conv2d(canvas, 1, 1) if config.predict_error else None
+        if self.error is not None:
+            share = (TYPICAL_ERROR - LEAST_ERROR) / (GREATEST_ERROR - LEAST_ERROR)
+            nn.init.zeros_(self.error.weight)
+            nn.init.constant_(self.error.bias, math.log(share / (1 - share)))
 
     def forward(self, canvas: Tensor, seen: Tensor | None) -> Painting:
         """Canvas (n, *, s, s) and reprojected picture (n, *, s, s) or None."""
@@ -161,7 +171,12 @@ class ImageHead(nn.Module):
         depth = None
         if location is not None:
             depth = DepthEstimate(location, F.softplus(raw).clamp(LEAST_LOG_ERROR, GREATEST_LOG_ERROR))
-        return Painting(colour, depth, said.get("classes"))
+        error = None
+        if self.error is not None:
+            # Apart from the others and from the canvas as it is: to know one's errors must not change what is painted.
+            share = convolved(self.error, canvas.detach()).float().sigmoid()
+            error = LEAST_ERROR + (GREATEST_ERROR - LEAST_ERROR) * share
+        return Painting(colour, depth, said.get("classes"), error)
 
 
 def reprojected_channels(config: PlaceNetConfig) -> int:
@@ -242,7 +257,7 @@ class PlaceNet(nn.Module):
         painting, kl = self._paint(scene, query_viewpoints, query_images, None, 1.0, hold_attention_weights, noise,
                                    predicted_queries)
         return Reconstruction(painting.images.unflatten(0, kl.shape[:2]), kl, painting.depth, painting.class_logits,
-                              estimate)
+                              estimate, painting.error)
 
     def encode(self, observations: Observations) -> SceneRepresentation:
         """Representation of scenes from their observations."""
@@ -320,12 +335,14 @@ class PlaceNet(nn.Module):
     def predict_view(self, scene: SceneRepresentation, query_viewpoints: Tensor,
                      generator: torch.Generator | None = None, temperature: float = 1.0,
                      noise: Tensor | None = None) -> PredictedViews:
-        """As `predict`, with the depth and the object classes of the same sample where the model predicts them."""
+        """As `predict`, with depth, object classes and expected error of the same sample where the model predicts them.
+        """
         painting, _ = self._paint(scene, query_viewpoints, None, generator, temperature, False, noise)
         shape, classes = query_viewpoints.shape[:2], painting.class_logits
         return PredictedViews(painting.images.clamp(0.0, 1.0).unflatten(0, shape),
                               None if painting.depth is None else painting.depth.metres.unflatten(0, shape),
-                              None if classes is None else classes.argmax(dim=1).unflatten(0, shape))
+                              None if classes is None else classes.argmax(dim=1).unflatten(0, shape),
+                              None if painting.error is None else painting.error.unflatten(0, shape))
 
     def reconstruct(self, scene: SceneRepresentation, query_viewpoints: Tensor, query_images: Tensor,
                     generator: torch.Generator | None = None) -> Tensor:

@@ -30,7 +30,7 @@ class ViewRow:
     asked: str  # what was asked for, a few words
     truth: np.ndarray | None
     predicted: np.ndarray
-    spread: np.ndarray  # (s, s) 0..1
+    uncertainty: np.ndarray  # (s, s) 0..1
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,19 @@ def rmse(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def draw_views(rows: Sequence[ViewRow], model_name: str, path: Path) -> None:
-    """The contact sheet: for each query some of what was seen, the truth, the prediction and its spread."""
+    """The contact sheet: for each query some of what was seen, the truth, the prediction and its uncertainty."""
     columns = HELD_SHOWN + 3
     size = (1.55 * columns, 1.75 * len(rows) + 0.85)  # inches
     figure, grid = plt.subplots(len(rows), columns, figsize=size, squeeze=False, dpi=110)
     figure.subplots_adjust(0.05, 0.1 / size[1], 0.995, 1 - 1.0 / size[1], wspace=0.06, hspace=0.16)
-    highest = max(float(row.spread.max()) for row in rows) or 1.0
+    highest = max(float(row.uncertainty.max()) for row in rows) or 1.0
     for line, row in zip(grid, rows):
         _draw_row(line, row, highest)
     headings = {
         (0, HELD_SHOWN - 1): "some of the views seen so far",
         (HELD_SHOWN, HELD_SHOWN): "what the robot\nthen saw",
         (HELD_SHOWN + 1, HELD_SHOWN + 1): "predicted",
-        (HELD_SHOWN + 2, HELD_SHOWN + 2): f"spread of samples\n(white: {highest:.2g} of 1)",
+        (HELD_SHOWN + 2, HELD_SHOWN + 2): f"uncertainty\n(white: {highest:.2g} of 1)",
     }
     for (first, last), text in headings.items():
         left, right = grid[0, first].get_position(), grid[0, last].get_position()
@@ -75,18 +75,18 @@ def draw_views(rows: Sequence[ViewRow], model_name: str, path: Path) -> None:
     plt.close(figure)
 
 
-def _draw_row(line: Sequence[plt.Axes], row: ViewRow, highest_spread: float) -> None:
+def _draw_row(line: Sequence[plt.Axes], row: ViewRow, highest: float) -> None:
     for cell in line:
         cell.set(xticks=[], yticks=[])
         for side in cell.spines.values():
             side.set_visible(False)
-    truth, predicted, spread = line[HELD_SHOWN:]
+    truth, predicted, uncertainty = line[HELD_SHOWN:]
     for cell, picture in zip(line[HELD_SHOWN - len(row.held) :], row.held):
         cell.imshow(picture, interpolation="nearest")
     line[0].set_ylabel(f"at {row.seconds:.0f} s, {row.num_held} held", fontsize=9)
     truth.set_title(row.asked, fontsize=8, pad=3)
     predicted.imshow(row.predicted, interpolation="nearest")
-    spread.imshow(row.spread, cmap="magma", vmin=0, vmax=highest_spread, interpolation="nearest")
+    uncertainty.imshow(row.uncertainty, cmap="magma", vmin=0, vmax=highest, interpolation="nearest")
     if row.truth is None:
         where = {"ha": "center", "va": "center", "transform": truth.transAxes, "fontsize": 9}
         truth.text(0.5, 0.5, "the robot was\nnever here", **where)

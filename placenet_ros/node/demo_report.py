@@ -82,12 +82,12 @@ class Answer:
     pose: CameraPose
     held: list[int] = field(default_factory=list)  # stamps of the observations when it came
     image: np.ndarray | None = None
-    spread: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
     seconds: float = 0.0  # of the clock, when it came
 
     @property
     def has_come(self) -> bool:
-        return self.image is not None and self.spread is not None
+        return self.image is not None and self.uncertainty is not None
 
     @property
     def is_complete(self) -> bool:
@@ -214,8 +214,8 @@ class DemoReport:
     def _on_uncertainty(self, message: Image) -> None:
         with self._lock:
             answer = self._answers.get(message.header.stamp.to_nsec())
-            if answer is not None and answer.spread is None:
-                answer.spread = images.depth(message)
+            if answer is not None and answer.uncertainty is None:
+                answer.uncertainty = images.depth(message)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -283,7 +283,7 @@ class DemoReport:
             asked=answer.query.asked,
             truth=self._walk.rgb[answer.query.stamp] if answer.query.is_ahead else None,
             predicted=answer.image,
-            spread=answer.spread,
+            uncertainty=answer.uncertainty,
         )
 
     def _drawn_walk(self, ahead: list[Answer], elsewhere: list[Answer]) -> Walk:

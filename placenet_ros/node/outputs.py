@@ -68,7 +68,7 @@ class Outputs:
         return ViewMessages(
             image_message(header, view.image, "rgb8"),
             camera_info_message(header, self._model.camera),
-            None if view.spread is None else image_message(header, view.spread, "32FC1"),
+            None if view.uncertainty is None else image_message(header, view.uncertainty, "32FC1"),
         )
 
     def publish_view(self, messages: ViewMessages) -> None:

@@ -162,7 +162,8 @@ class Tasks:
         return self.scene.episode_id
 
     def _samples_listened_to(self) -> int:
-        """For the uncertainty, which takes most of the work: none while nobody listens to it."""
+        """For the uncertainty, where the model does not say it itself; they take most of the work: none while nobody
+        listens to it."""
         return self._samples if self._outputs.has_uncertainty_listener() else 0
 
     def _view(self, header: Header, pose: CameraPose, samples: int) -> ViewMessages:

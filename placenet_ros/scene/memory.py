@@ -7,6 +7,7 @@ pictures.
 """
 from __future__ import annotations
 
+import math
 import warnings
 from collections import deque
 from typing import Callable, NamedTuple
@@ -22,14 +23,17 @@ from placenet_ros.model.viewpoints import relative_viewpoints
 from placenet_ros.scene.viewpoints import CameraPose
 
 
+LAPLACE_DEVIATION = math.sqrt(2.0)  # standard deviation of a Laplace distribution over its mean absolute error
+
+
 class PredictedView(NamedTuple):
-    """What a place looks like from a pose, by the means of the prior, and how much samples from it differ."""
+    """What a place looks like from a pose, by the means of the prior, and how far off that may be."""
 
     image: np.ndarray  # s s 3 uint8, rgb
     depth: np.ndarray | None  # s s float32, metres along the optical axis; None: the model does not predict it
     class_ids: np.ndarray | None  # s s uint8; None likewise
-    spread: np.ndarray | None  # s s float32, 0..1: standard deviation of the samples' images, averaged over the
-    #                            channels; None: not asked for
+    uncertainty: np.ndarray | None  # s s float32, 0..1: standard deviation of a pixel's colour, averaged over the
+    #                                 channels; None: not asked for
 
 
 class _Held(NamedTuple):
@@ -116,26 +120,32 @@ class SceneMemory:
     def predict(self, pose: CameraPose, samples: int = 0, generator: torch.Generator | None = None) -> PredictedView:
         """The view from a pose, by the means of the prior; encodes nothing again.
 
+        Its uncertainty is what the model expects its errors to be (`predict_error`), at no extra work; that of a model
+        that does not say so is how far samples from the prior differ.
+
         Args:
-            samples: from the prior, for the spread, each as much work as the view itself; 0: no spread is worked out.
-                That of one is 0, without drawing it.
+            samples: for such a model: each is as much work as the view itself; 0: no uncertainty is worked out. That
+                of one is 0, without drawing it.
 
         Raises:
             ValueError: nothing has been observed yet, or `samples` is negative.
         """
         if samples < 0:
             raise ValueError(f"samples must be at least 0, not {samples}")
-        scene, drawn = self._representation(), samples if samples > 1 else 0
+        scene = self._representation()
+        drawn = samples if samples > 1 and not self._model.config.predict_error else 0
         query = self._viewpoints([pose]).expand(-1, 1 + drawn, -1)
         views = self._predict(scene, query, noise=self._noise(drawn, generator))
-        images, spread = views.images[0], None
-        if samples:
+        images, uncertainty = views.images[0], None
+        if views.error is not None:
+            uncertainty = (LAPLACE_DEVIATION * views.error[0, 0, 0]).clamp(max=1.0).cpu().numpy()
+        elif samples:
             deviation = images[1:].std(dim=0, unbiased=False) if drawn else torch.zeros_like(images[0])
-            spread = deviation.mean(dim=0).cpu().numpy()
+            uncertainty = deviation.mean(dim=0).cpu().numpy()
         return PredictedView(
             (images[0] * 255.0).round().to(torch.uint8).movedim(0, -1).cpu().numpy(),
             None if views.depth is None else views.depth[0, 0, 0].cpu().numpy(),
-            None if views.class_ids is None else views.class_ids[0, 0].to(torch.uint8).cpu().numpy(), spread)
+            None if views.class_ids is None else views.class_ids[0, 0].to(torch.uint8).cpu().numpy(), uncertainty)
 
     @torch.inference_mode()
     def embedding(self) -> np.ndarray:

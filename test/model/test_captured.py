@@ -9,7 +9,7 @@ from placenet_ros.model.placenet import PredictedViews
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
 CONFIG = PlaceNetConfig(image_size=32, representation_channels=16, hidden_channels=8, canvas_channels=8, layers=2,
-                        reprojection_channels=4, predict_depth=True, predicted_classes=5)
+                        reprojection_channels=4, predict_depth=True, predicted_classes=5, predict_error=True)
 
 
 class Recorder:

@@ -1,13 +1,17 @@
 """PlaceNet: sizes and options, the sum over observations, prior and posterior."""
 import dataclasses
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, SceneRepresentation, evidence_lower_bound
+from placenet_ros.model.placenet import ImageHead
 
 SMALL = PlaceNetConfig(image_size=32, representation_channels=16, hidden_channels=8, canvas_channels=8, layers=3,
                        reprojection_channels=4)
+SHIPPED = Path(__file__).parents[2] / "weights" / "placenet-small"
 
 
 def build(**changes):
@@ -136,6 +140,55 @@ def test_gamma_stays_at_its_start_while_held():
     assert all(attention.gamma.grad is None for attention in model.attention.values())
     model(observe(model.config), viewpoints, images).images.sum().backward()
     assert all(attention.gamma.grad is not None for attention in model.attention.values())
+
+
+@pytest.mark.parametrize("changes", [{}, {"reprojection": False}, {"close_gaps": True, "copy_seen": True}], ids=str)
+def test_an_untrained_network_expects_the_same_error_everywhere(changes):
+    model = build(predict_error=True, **changes)
+    viewpoints, _ = query(model.config)
+    for observations in (observe(model.config), observe(model.config, depth=False)):
+        error = model.predict_view(model.encode(observations), viewpoints).error
+        torch.testing.assert_close(error, torch.full((2, 2, 1, 32, 32), 0.1))
+
+
+def test_an_expected_error_has_bounds_whatever_the_weights():
+    model = build(predict_error=True)
+    viewpoints, _ = query(model.config)
+    for bias, least, greatest in ((-50.0, 0.0009, 0.001), (50.0, 0.99, 1.0)):
+        torch.nn.init.constant_(model.image_head.error.bias, bias)
+        error = model.predict_view(model.encode(observe(model.config)), viewpoints).error
+        assert least < error.min() and error.max() <= greatest
+
+
+def test_shipped_weights_predict_the_same_beside_an_expected_error():
+    shipped = PlaceNet.from_pretrained(SHIPPED)
+    assert not shipped.config.predict_error
+    telling = PlaceNet(dataclasses.replace(shipped.config, predict_error=True)).eval()
+    missing = telling.load_state_dict(shipped.state_dict(), strict=False)
+    assert missing.missing_keys == ["image_head.error.weight", "image_head.error.bias"] and not missing.unexpected_keys
+    viewpoints, _ = query(shipped.config, b=1, q=1)
+    observations = observe(shipped.config, b=1, m=2)
+    with torch.inference_mode():
+        views, told = (model.predict_view(model.encode(observations), viewpoints, temperature=0.0)
+                       for model in (shipped, telling))
+    assert views.error is None and told.error is not None
+    assert torch.equal(views.images, told.images)
+
+
+def test_the_image_head_is_one_graph_to_the_compiler():
+    """It is compiled in training; a GPU's kernels aside, this is what the compiler has to take."""
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    head = ImageHead(dataclasses.replace(SMALL, close_gaps=True, copy_seen=True, predict_depth=True,
+                                         predicted_classes=5, predict_error=True))
+    torch.nn.init.normal_(head.error.weight)
+    canvas, seen = torch.randn(2, 8, 32, 32), torch.rand(2, 5, 32, 32)
+    said = torch.compile(head.forward, fullgraph=True, backend="aot_eager")(canvas, seen)
+    for one, other in zip(said, head(canvas, seen)):
+        torch.testing.assert_close(one, other)
+    said.error.sum().backward()
+    assert head.error.weight.grad.any()
+    assert head.mean.weight.grad is None or not head.mean.weight.grad.any()
 
 
 def test_published_sizes_are_those_of_the_paper():

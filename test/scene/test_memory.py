@@ -141,7 +141,7 @@ def test_a_representation_without_direction_is_no_embedding(model):
 
 
 @pytest.mark.parametrize("samples", [0, 1, 2, 6])
-def test_a_view_is_the_prior_s_mean_however_many_samples_the_spread_is_of(model, samples):
+def test_a_view_is_the_prior_s_mean_however_many_samples_are_drawn(model, samples):
     memory = seeing(unsure(model))
     expected = launched(model, memory, temperature=0.0)
     view = memory.predict(QUERY, samples)
@@ -162,24 +162,52 @@ def test_depth_and_classes_are_the_prior_s_means_too_where_the_model_predicts_th
     assert (view.class_ids == expected.class_ids[0, 0].numpy()).mean() > 0.99
 
 
-def test_spread_is_the_deviation_of_samples(model):
+def test_the_uncertainty_is_the_deviation_of_samples(model):
     memory = seeing(model)
     view = memory.predict(QUERY, samples=5, generator=torch.Generator().manual_seed(1))
     noise = torch.randn(CONFIG.layers, 5, CONFIG.latent_channels, CONFIG.grid_size, CONFIG.grid_size,
                         generator=torch.Generator().manual_seed(1))
     samples = [launched(model, memory, noise=noise[:, [index]]).images[0, 0].numpy() for index in range(5)]
-    np.testing.assert_allclose(view.spread, np.std(samples, axis=0).mean(axis=0), atol=1e-6)
-    assert view.spread.shape == (SIZE, SIZE) and view.spread.dtype == np.float32 and view.spread.max() > 0
+    np.testing.assert_allclose(view.uncertainty, np.std(samples, axis=0).mean(axis=0), atol=1e-6)
+    assert view.uncertainty.shape == (SIZE, SIZE) and view.uncertainty.dtype == np.float32 and view.uncertainty.max() > 0
 
 
-def test_only_who_asks_for_the_spread_waits_for_samples(model, monkeypatch):
+def counted_views(model, monkeypatch):
+    """How many views each prediction of the model is of, from now on."""
     views, predict = [], model.predict_view
     monkeypatch.setattr(model, "predict_view",
                         lambda *given, **options: views.append(given[1].shape[1]) or predict(*given, **options))
+    return views
+
+
+@pytest.mark.parametrize("samples", [0, 4])
+def test_a_model_that_expects_its_errors_says_its_uncertainty_without_samples(monkeypatch, samples):
+    torch.manual_seed(0)
+    model = unsure(PlaceNet(dataclasses.replace(CONFIG, predict_error=True)).eval())
+    torch.nn.init.normal_(model.image_head.error.weight, std=20.0)
+    views = counted_views(model, monkeypatch)
     memory = seeing(model)
-    assert memory.predict(QUERY).spread is None
-    spread = memory.predict(QUERY, samples=1).spread
-    assert spread.shape == (SIZE, SIZE) and not spread.any(), "one sample does not deviate"
+    uncertainty = memory.predict(QUERY, samples).uncertainty
+    assert views == [1], "no extra view"
+    expected = launched(model, memory, temperature=0.0).error[0, 0, 0].numpy()
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(uncertainty, np.minimum(2 ** 0.5 * expected, 1.0), rtol=1e-4)
+    assert uncertainty.shape == (SIZE, SIZE) and uncertainty.dtype == np.float32
+
+
+def test_an_uncertainty_is_no_more_than_1():
+    torch.manual_seed(0)
+    model = PlaceNet(dataclasses.replace(CONFIG, predict_error=True)).eval()
+    torch.nn.init.constant_(model.image_head.error.bias, 9.0)
+    assert (seeing(model).predict(QUERY).uncertainty == 1.0).all()
+
+
+def test_only_who_asks_for_the_uncertainty_waits_for_samples(model, monkeypatch):
+    views = counted_views(model, monkeypatch)
+    memory = seeing(model)
+    assert memory.predict(QUERY).uncertainty is None
+    uncertainty = memory.predict(QUERY, samples=1).uncertainty
+    assert uncertainty.shape == (SIZE, SIZE) and not uncertainty.any(), "one sample does not deviate"
     memory.predict(QUERY, samples=4)
     assert views == [1, 1, 5]
     with pytest.raises(ValueError, match="samples must be at least 0, not -1"):
@@ -196,7 +224,7 @@ def test_observations_without_depth_or_objects_join_those_that_have_them(model):
     depth_with_gaps[:3] = np.nan
     memory.add(rgb, pose, depth_with_gaps)
     assert memory._representation().cloud.depth.gt(0).sum() == 2 * SIZE * SIZE - 3 * SIZE
-    assert np.isfinite(memory.predict(QUERY, samples=2).spread).all()
+    assert np.isfinite(memory.predict(QUERY, samples=2).uncertainty).all()
 
 
 @pytest.mark.parametrize("fault, words", [
@@ -234,7 +262,7 @@ def test_on_a_gpu_views_are_replayed_and_the_same_as_launched(model):
     exact = 255 * expected.images[0, 0].movedim(0, -1).cpu().numpy()
     for samples in (0, 4):
         assert np.abs(view[samples].image - exact).max() < 1.5  # a batch of another size is rounded otherwise
-    assert view[4].spread.max() > 0
+    assert view[4].uncertainty.max() > 0
 
 
 def test_on_the_cpu_the_model_itself_predicts(model):
