@@ -60,7 +60,7 @@ NO_REPROJECTION = (
     "model.depth_estimation_channels=0"
 )
 NO_ATTENTION = "model.attention= model.narrow_tower_channels=0"
-NO_HEADS = "model.predict_depth=false model.predicted_classes=0"
+NO_HEADS = "model.predict_depth=false model.predicted_classes=0 model.predict_error=false"
 RECONSTRUCTED = "objective.predicted_queries=0"
 PUBLISHED_ARITHMETIC = (
     f"arithmetic=published {NO_REPROJECTION} {NO_HEADS} {RECONSTRUCTED} model.representation_channels=256 "
@@ -107,6 +107,7 @@ ROWS = {
         "depth and objects told",
     ),
     "no-heads": Row("placenet-small", NO_HEADS, "colour alone is told"),
+    "no-error": Row("placenet-small", "model.predict_error=false", "how wrong colours are is not told"),
     "sigma-0.7": Row("placenet-small", "schedule.final_sigma=0.7", "the published final sigma"),
     "sigma-0.2": Row("placenet-small", "schedule.final_sigma=0.2", "a lower final sigma"),
     "kl-0.1": Row("placenet-small", "objective.kl_weight=0.1", "a tenth of the KL's weight"),

@@ -35,6 +35,8 @@ COLUMNS = (
     Column("depth RMSE (m), {}", NETWORK, "depth_rmse", MANY, 3),
     Column("objects right, {}", NETWORK, "object_accuracy", MANY, 3),
     Column("spread unseen / seen, {}", NETWORK, "spread_ratio", MANY, 2),
+    Column("expected error unseen / seen, {}", PRIOR_MEAN, "expected_error_ratio", MANY, 2),
+    Column("expected / true error, {}", PRIOR_MEAN, "calibration", MANY, 2),
 )
 
 

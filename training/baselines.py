@@ -31,6 +31,7 @@ class Prediction(NamedTuple):
     depth: Tensor | None = None  # b q 1 s s, metres along the optical axis, 0 = none
     class_ids: Tensor | None = None  # b q s s, int64
     spread: Tensor | None = None  # b q 1 s s, on 0..255: how far samples of each pixel differ, see `training.evaluate`
+    error: Tensor | None = None  # b q 1 s s, on 0..255: absolute error to expect of each pixel
 
 
 # From the observations of b scenes and viewpoints (b, q, 7); None where it cannot predict from such observations.

@@ -1,6 +1,7 @@
 """Pictures for people: what is predicted of a place beside what is there, enlarged, in columns with titles.
 
-Depth and spread are drawn in fixed ranges, so that sheets can be compared. What no observation has seen is outlined.
+Depth, spread and expected error are drawn in fixed ranges, so that sheets can be compared. What no observation has
+seen is outlined.
 
 Shapes: b scenes with one query each, s image size.
 """
@@ -21,9 +22,10 @@ from training.baselines import Prediction
 from training.data.sampling import Batch
 from training.image_quality import image_quality
 
-SPREAD_SHOWN = 64.0  # of 255: the brightest end of the colour map
+UNCERTAINTY_SHOWN = 64.0  # of 255: the brightest end of the colour map
 DEPTH_SHOWN = 8.0  # metres
-SPREAD_COLOURS, DEPTH_COLOURS = "inferno", "viridis_r"
+UNCERTAINTY_COLOURS, DEPTH_COLOURS = "inferno", "viridis_r"
+SPREAD, ERROR = UNCERTAINTIES = ("spread", "expected error")  # titles of columns
 OUTLINE = (0, 229, 255)  # around what was never seen: in no colour map above
 HATCHING = 6  # pixels of a picture from line to line
 SPECKLE = 3  # pixels across: smaller islands of seen and unseen are not outlined
@@ -49,9 +51,9 @@ class Row(NamedTuple):
     name: str
 
 
-def spread_picture(spread: np.ndarray) -> np.ndarray:
-    """Spread (s, s) on 0..255 in colours: uint8 (s, s, 3)."""
-    return _mapped(spread / SPREAD_SHOWN, SPREAD_COLOURS)
+def uncertainty_picture(uncertainty: np.ndarray) -> np.ndarray:
+    """Spread or expected error (s, s) on 0..255 in colours: uint8 (s, s, 3)."""
+    return _mapped(uncertainty / UNCERTAINTY_SHOWN, UNCERTAINTY_COLOURS)
 
 
 def depth_in_colours(metres: np.ndarray) -> np.ndarray:
@@ -104,7 +106,7 @@ def contact_sheet(titles: Sequence[str], rows: Sequence[Row], scale: int, classe
         for left, tile in zip(lefts, row.tiles, strict=True):
             sheet.paste(enlarged(tile, scale), (left, top))
             draw.text((left, top + size + 2), tile.caption, FAINT, label)
-    _draw_legend(draw, (GAP, legend_at), label, any("depth" in title for title in titles), classes)
+    _draw_legend(draw, (GAP, legend_at), label, titles, classes)
     return sheet
 
 
@@ -117,7 +119,7 @@ def prediction_sheet(
     classes: Sequence[str],
     reconstructions: Tensor | None = None,
 ) -> Image.Image:
-    """The sheet of what was predicted, with a spread, of b scenes with one query each.
+    """The sheet of what was predicted, with an expected error or else a spread, of b scenes with one query each.
 
     seen: (b, 1, 1, s, s) bool, see `visibility.seen_pixels`; None: not known. names: of the rows. classes: names of the
     class ids. reconstructions: (b, 1, 3, s, s) in [0, 1], another column.
@@ -130,8 +132,8 @@ def prediction_sheet(
         tiles = [
             Tile(
                 pictures[scene],
-                unseen if title in ("prediction", "spread") else None,
-                title == "spread",
+                unseen if title == "prediction" or title in UNCERTAINTIES else None,
+                title in UNCERTAINTIES,
                 f"RMSE {rmse[scene]:.1f}" if title == "prediction" else "",
             )
             for title, pictures in columns.items()
@@ -146,7 +148,8 @@ def _columns(batch: Batch, prediction: Prediction, reconstructions: Tensor | Non
     if reconstructions is not None:
         columns["reconstruction"] = _colours(reconstructions[:, 0])
     columns["prediction"] = _colours(prediction.images[:, 0])
-    columns["spread"] = np.stack([spread_picture(one) for one in prediction.spread[:, 0, 0].cpu().numpy()])
+    title, uncertainty = (SPREAD, prediction.spread) if prediction.error is None else (ERROR, prediction.error)
+    columns[title] = np.stack([uncertainty_picture(one) for one in uncertainty[:, 0, 0].cpu().numpy()])
     if prediction.depth is not None:
         if batch.query_depth is not None:
             columns["depth"] = np.stack([depth_in_colours(one) for one in batch.query_depth[:, 0, 0].cpu().numpy()])
@@ -174,23 +177,27 @@ def _colours(images: Tensor) -> np.ndarray:
 
 
 def _draw_legend(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], font: ImageFont.FreeTypeFont, depth: bool, classes: dict[int, str]
+    draw: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    font: ImageFont.FreeTypeFont,
+    titles: Sequence[str],
+    classes: dict[int, str],
 ) -> None:
-    """What the colours mean, in a line; the classes in another. depth: the sheet shows some."""
+    """What the colours under these titles mean, in a line; the classes in another."""
     x, y = at
     side = _height(font)
     draw.rectangle((x, y, x + side, y + side), outline=OUTLINE, width=2)
     draw.line((x, y + side, x + side, y), fill=OUTLINE)
     x = _text_after(draw, (x + side, y), "never seen", font)
-    ranges = [
-        ("spread 0 to", SPREAD_COLOURS, f"{SPREAD_SHOWN:g} of 255"),
-        ("depth 0 to", DEPTH_COLOURS, f"{DEPTH_SHOWN:g} m"),
-    ]
-    for name, colours, most in ranges if depth else ranges[:1]:
+    shown = [title for title in UNCERTAINTIES if title in titles]
+    ranges = [(title, UNCERTAINTY_COLOURS, f"{UNCERTAINTY_SHOWN:g} of 255") for title in shown]
+    if any("depth" in title for title in titles):
+        ranges.append(("depth", DEPTH_COLOURS, f"{DEPTH_SHOWN:g} m"))
+    for name, colours, most in ranges:
         for step in range(5 * side):
             colour = tuple(_mapped(np.array([step / (5 * side)]), colours)[0].tolist())
             draw.line((x + step, y, x + step, y + side), fill=colour)
-        x = _text_after(draw, (x + 5 * side, y), f"{name} {most}", font)
+        x = _text_after(draw, (x + 5 * side, y), f"{name} 0 to {most}", font)
     x, y = at[0], y + side + GAP
     for class_id, name in list(classes.items())[:CLASSES_NAMED]:
         draw.rectangle((x, y, x + side, y + side), fill=tuple(_palette()[class_id].tolist()), outline=FAINT)

@@ -4,7 +4,8 @@ DATA is a folder of shards; without it, houses are made. What is written into OU
 
     figures.json     all figures, what was asked, of which weights and data
     table.txt        the same as text
-    *.png            RMSE by number of observations and by distance of the nearest one; spread against error
+    *.png            RMSE by number of observations and by distance of the nearest one; spread and expected error
+                     against the true one
 
 Predictions are samples from the prior, each of one query from some observations of the same window of a trajectory.
 RMSE of an image is sqrt(mean over its pixels and channels of the squared error), on 0..255; every figure is the mean
@@ -12,7 +13,10 @@ over all queries of the value of each image, with a 95 % confidence interval by 
 one house are alike). The same queries are asked with each number of observations, the fewer being among the more.
 
 *Spread* is the standard deviation over some samples from the prior, of each pixel, on 0..255 (root of the mean over
-colours of the variance). *Seen* are the pixels that some observation saw, by true depth (training/visibility.py).
+colours of the variance). *Expected error* is what a network with model.predict_error says of each pixel: its absolute
+error (mean over colours, on 0..255) as it is to be expected. It learned that of the prior's mean, whose row is the one
+to look at. Its *calibration* is its mean over that of the true error: under 1, the network is too sure of itself.
+*Seen* are the pixels that some observation saw, by true depth (training/visibility.py).
 
 Shapes: b scenes, q queries of each, n = b * q, s image size.
 """
@@ -51,9 +55,10 @@ RIVALS = (UNTRAINED, "mean image", "nearest image", "reprojection")  # asked onc
 Inputs = Literal["colour+depth+objects", "colour+depth", "colour+objects", "colour"]
 EVERYTHING: Inputs = "colour+depth+objects"
 MODALITY_NAMES = {"colour": "rgb", "depth": "depth", "objects": "objects"}
-# Means over images; the spread's figures come from sums over pixels.
+# Means over images; figures of UNCERTAINTIES come from sums over pixels.
 IMAGE_MEASURES = (*QUALITIES, "rmse_seen", "rmse_unseen", "depth_rmse", "object_accuracy")
-SPREAD_EDGES = tuple(0.25 * 2 ** (step / 2) for step in range(18))  # 0.25 to 90, of 255: borders of the plot's bins
+UNCERTAINTIES = {"spread": "spread_error_correlation", "expected_error": "expected_error_correlation"}
+UNCERTAINTY_EDGES = tuple(0.25 * 2 ** (step / 2) for step in range(18))  # 0.25 to 90, of 255: borders of plots' bins
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,7 @@ def prior_prediction(model: Network, samples: int, spread_samples: int = 0) -> P
             None if first[0].depth is None else torch.stack([view.depth for view in first]).mean(dim=0),
             None if first[0].class_ids is None else torch.stack([view.class_ids for view in first]).mode(dim=0).values,
             spread_of(images[:spread_samples]) if spread_samples else None,
+            None if first[0].error is None else 255 * torch.stack([view.error for view in first]).mean(dim=0),
         )
 
     return predict
@@ -152,7 +158,9 @@ def prior_mean_prediction(model: Network) -> Predictor:
     """Predict without any noise: every latent is the mean of the prior."""
 
     def predict(observations: Observations, query_viewpoints: Tensor) -> Prediction:
-        return Prediction(*model.predict_view(model.encode(observations), query_viewpoints, temperature=0.0))
+        view = model.predict_view(model.encode(observations), query_viewpoints, temperature=0.0)
+        error = None if view.error is None else 255 * view.error
+        return Prediction(view.images, view.depth, view.class_ids, error=error)
 
     return predict
 
@@ -180,7 +188,11 @@ def untrained(model: Network) -> Network:
 def rivals(model: Network, config: EvaluationConfig) -> dict[str, Predictor]:
     """What a trained network is compared with, by name."""
     network = prior_prediction(untrained(model), config.samples)
-    return {UNTRAINED: network, **baseline_predictors(model.config)}
+
+    def predict(observations: Observations, query_viewpoints: Tensor) -> Prediction:
+        return network(observations, query_viewpoints)._replace(error=None)  # the same everywhere
+
+    return {UNTRAINED: predict, **baseline_predictors(model.config)}
 
 
 def _device_of(model: Network) -> torch.device:
@@ -254,12 +266,16 @@ def pixels_seen(batch: Batch, model: PlaceNetConfig) -> Tensor | None:
 
 
 def judged(prediction: Prediction, batch: Batch, seen: Tensor | None) -> dict[str, Tensor]:
-    """Measures of each view, (n, ...): IMAGE_MEASURES, and of the spread:
+    """Measures of each view, (n, ...): IMAGE_MEASURES, and of each of UNCERTAINTIES:
 
-    spread_sums (n, 4): sum of the spread over pixels that were seen, their number, the same of those that were not.
+    spread_sums (n, 6): sum of the spread over pixels that were seen, of their errors, their number, the same of those
+    that were not.
     spread_moments (n, 6): as `confidence.correlation` takes them, of spread and error of each pixel.
-    spread_bins (n, bins, 4): for pixels with the spread between two of SPREAD_EDGES: how many, their squared errors,
-    how many of them were seen and were not.
+    spread_bins (n, bins, 5): for pixels with the spread between two of UNCERTAINTY_EDGES: how many, their errors, these
+    squared, how many of them were seen and were not.
+
+    The error that the spread stands for is the root of the mean over colours of its square, the expected error's is the
+    mean of its absolute.
     """
     images, truth = prediction.images.flatten(0, 1).float(), batch.query_images.flatten(0, 1)
     values = image_quality(images, truth)
@@ -274,39 +290,60 @@ def judged(prediction: Prediction, batch: Batch, seen: Tensor | None) -> dict[st
         values["object_accuracy"] = object_accuracy(
             prediction.class_ids.flatten(0, 1), batch.query_objects.flatten(0, 1)
         )
+    errors = 255 * (images - truth)
     if prediction.spread is not None:
-        values |= spread_measures(prediction.spread.flatten(0, 1), images, truth, where)
+        error = errors.square().mean(dim=1, keepdim=True).sqrt()
+        values |= uncertainty_measures("spread", prediction.spread.flatten(0, 1), error, where)
+    if prediction.error is not None:
+        error = errors.abs().mean(dim=1, keepdim=True)
+        values |= uncertainty_measures("expected_error", prediction.error.flatten(0, 1), error, where)
     return values
 
 
-def spread_measures(spread: Tensor, images: Tensor, truth: Tensor, where: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The measures of `judged` that are of the spread (n, 1, s, s); where: masks like it, seen and unseen, or none."""
-    error = 255 * (images - truth).square().mean(dim=1, keepdim=True).sqrt()
-    x, y = spread.flatten(1).double(), error.flatten(1).double()
+def uncertainty_measures(name: str, said: Tensor, error: Tensor, where: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The measures of `judged` of one of UNCERTAINTIES, what was said and is true of each pixel (n, 1, s, s).
+
+    where: masks like them, seen and unseen, or none.
+    """
+    x, y = said.flatten(1).double(), error.flatten(1).double()
     one = torch.ones_like(x)
     masks = [mask.flatten(1).double() for mask in where.values()]
-    measures = {"spread_moments": torch.stack([v.sum(1) for v in (one, x, y, x * x, y * y, x * y)], dim=1)}
-    bins = torch.bucketize(x, torch.tensor(SPREAD_EDGES, device=x.device, dtype=x.dtype))
-    counted = torch.stack([one, y * y, *masks], dim=2)
-    empty = counted.new_zeros(len(x), len(SPREAD_EDGES) + 1, counted.shape[2])
-    measures["spread_bins"] = empty.scatter_add(1, bins[..., None].expand_as(counted), counted)
+    measures = {f"{name}_moments": torch.stack([v.sum(1) for v in (one, x, y, x * x, y * y, x * y)], dim=1)}
+    bins = torch.bucketize(x, torch.tensor(UNCERTAINTY_EDGES, device=x.device, dtype=x.dtype))
+    counted = torch.stack([one, y, y * y, *masks], dim=2)
+    empty = counted.new_zeros(len(x), len(UNCERTAINTY_EDGES) + 1, counted.shape[2])
+    measures[f"{name}_bins"] = empty.scatter_add(1, bins[..., None].expand_as(counted), counted)
     if masks:
-        measures["spread_sums"] = torch.stack([s.sum(1) for m in masks for s in (x * m, m)], dim=1)
+        measures[f"{name}_sums"] = torch.stack([s.sum(1) for m in masks for s in (x * m, y * m, m)], dim=1)
     return measures
 
 
 def figures_of(values: dict[str, np.ndarray], trajectories: np.ndarray) -> dict[str, Figure]:
     """Figures of a row's measures (n, ...); what no query has is left out."""
     figures = {name: confidence(values[name], trajectories) for name in IMAGE_MEASURES if name in values}
-    if "spread_sums" in values:
-        seen, seen_count, unseen, unseen_count = values["spread_sums"].T
-        sums = {"spread_seen": (seen, seen_count), "spread_unseen": (unseen, unseen_count)}
-        with np.errstate(invalid="ignore"):
-            figures |= {name: confidence(s / count, trajectories, count) for name, (s, count) in sums.items()}
-        figures["spread_ratio"] = ratio(unseen, unseen_count, seen, seen_count, trajectories)
-    if "spread_moments" in values:
-        figures["spread_error_correlation"] = correlation(values["spread_moments"], trajectories)
+    for name, its_correlation in UNCERTAINTIES.items():
+        if f"{name}_sums" in values:
+            seen, _, seen_count, unseen, _, unseen_count = values[f"{name}_sums"].T
+            for where, total, count in (("seen", seen, seen_count), ("unseen", unseen, unseen_count)):
+                with np.errstate(invalid="ignore"):
+                    figures[f"{name}_{where}"] = confidence(total / count, trajectories, count)
+            figures[f"{name}_ratio"] = ratio(unseen, unseen_count, seen, seen_count, trajectories)
+        if f"{name}_moments" in values:
+            figures[its_correlation] = correlation(values[f"{name}_moments"], trajectories)
+    figures |= calibration(values, trajectories)
     return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def calibration(values: dict[str, np.ndarray], trajectories: np.ndarray) -> dict[str, Figure | None]:
+    """Mean expected error over mean true error: of all pixels, and of those seen and not seen."""
+    terms = {}
+    if "expected_error_moments" in values:
+        count, expected, true, *_ = values["expected_error_moments"].T
+        terms["calibration"] = (expected, true, count)
+    if "expected_error_sums" in values:
+        sums = values["expected_error_sums"].T
+        terms |= {"calibration_seen": sums[:3], "calibration_unseen": sums[3:]}
+    return {name: ratio(expected, count, true, count, trajectories) for name, (expected, true, count) in terms.items()}
 
 
 def evaluate(
@@ -373,7 +410,8 @@ def table(figures: dict) -> str:
         lines.append(f"{title:<{width}}{'RMSE (95 %)':>22}{titles}")
         lines += [f"  {name:<{width - 2}}{_with_interval(row['rmse']):>22}{_cells(row, columns)}"
                   for name, row in rows.items()]  # fmt: skip
-        lines += [f"  {line}" for name, row in rows.items() if (line := _spread_line(name, row))]
+        lines += [f"  {line}" for kind in UNCERTAINTIES for name, row in rows.items()
+                  if (line := _uncertainty_line(kind, name, row))]  # fmt: skip
     return "\n".join(lines)
 
 
@@ -385,17 +423,21 @@ def _cells(row: dict[str, Figure], columns: list[str]) -> str:
     return "".join(f"{row[name]['mean']:>9.{TABLE_COLUMNS[name][1]}f}" if name in row else " " * 9 for name in columns)
 
 
-def _spread_line(name: str, row: dict[str, Figure]) -> str:
-    """What there is to say of a row's spread."""
-    parts = []
-    if "spread_ratio" in row:
+def _uncertainty_line(kind: str, name: str, row: dict[str, Figure]) -> str:
+    """What there is to say of a row's spread or expected error."""
+    means, parts = {measure: figure["mean"] for measure, figure in row.items()}, []
+    if f"{kind}_ratio" in means:
         parts.append(
-            f"{row['spread_seen']['mean']:.2f} where seen, {row['spread_unseen']['mean']:.2f} where not "
-            f"({row['spread_ratio']['mean']:.2f} times)"
+            f"{means[f'{kind}_seen']:.2f} where seen, {means[f'{kind}_unseen']:.2f} where not "
+            f"({means[f'{kind}_ratio']:.2f} times)"
         )
-    if "spread_error_correlation" in row:
-        parts.append(f"correlation with the error {row['spread_error_correlation']['mean']:.2f}")
-    return f"spread of {name}: {', '.join(parts)}" if parts else ""
+    if UNCERTAINTIES[kind] in means:
+        parts.append(f"correlation with the error {means[UNCERTAINTIES[kind]]:.2f}")
+    if kind == "expected_error" and "calibration" in means:
+        apart = {"where seen": "calibration_seen", "where not": "calibration_unseen"}
+        told = ", ".join(f"{means[measure]:.2f} {where}" for where, measure in apart.items() if measure in means)
+        parts.append(f"{means['calibration']:.2f} of the true error" + (f" ({told})" if told else ""))
+    return f"{kind.replace('_', ' ')} of {name}: {', '.join(parts)}" if parts else ""
 
 
 @dataclass(frozen=True)
@@ -502,7 +544,7 @@ def written(output: Path, config: EvaluateConfig, model: Network, answers: dict[
     record = {"model_id": model.about["model_id"], "asked": asked, "figures": figures}
     (output / "figures.json").write_text(json.dumps(record, indent=2) + "\n")
     (output / "table.txt").write_text(table(figures) + "\n")
-    plots = draw_plots(answers, figures, config.evaluation.inputs, SPREAD_EDGES, output)
+    plots = draw_plots(answers, figures, config.evaluation.inputs, UNCERTAINTY_EDGES, output)
     print(f"figures in {output}: figures.json, table.txt, {', '.join(plots)}")
 
 

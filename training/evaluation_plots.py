@@ -1,4 +1,4 @@
-"""Plots of what `training.evaluate` found: by number of observations, by distance, and how far to trust the spread."""
+"""Plots of what `training.evaluate` found: by number of observations, by distance, and what it says of its errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = {  # of the table that are drawn, with colour
 }
 DASHES = ("-", "--", ":", "-.")  # for the inputs, in the order asked
 DISTANCE_BINS = 8  # of equally many queries each
-FEWEST_PIXELS = 1e-3  # share of all below which a bin of the spread is left out
+FEWEST_PIXELS = 1e-3  # share of all below which a bin of the spread or the expected error is left out
 DOTS_PER_INCH = 120
 
 
@@ -29,8 +29,9 @@ def draw_plots(
     """Write the plots of Answers by number of observations into a folder; their names. Raises OSError."""
     plots = {"rmse_by_observations.png": by_observations(figures, inputs)}
     plots["rmse_by_distance.png"] = by_distance(answers, inputs)
-    if any("spread_bins" in row for answer in answers.values() for row in answer.values.values()):
-        plots["spread_and_error.png"] = spread_and_error(answers, edges)
+    for name, path in (("spread", "spread_and_error.png"), ("expected_error", "expected_and_true_error.png")):
+        if any(f"{name}_bins" in row for answer in answers.values() for row in answer.values.values()):
+            plots[path] = said_and_true_error(answers, edges, name)
     for name, figure in plots.items():
         FigureCanvasAgg(figure)
         figure.savefig(output / name, dpi=DOTS_PER_INCH)
@@ -70,25 +71,30 @@ def by_distance(answers: dict[int, Any], inputs: tuple[str, ...]) -> Figure:
     return _finished(figure, axes)
 
 
-def spread_and_error(answers: dict[int, Any], edges: tuple[float, ...]) -> Figure:
-    """Left: error of the pixels with a spread. Right: how many pixels have it, among those seen and those not."""
+def said_and_true_error(answers: dict[int, Any], edges: tuple[float, ...], name: str) -> Figure:
+    """Left: error of the pixels with a spread (or with an expected error, which `name` says). Right: how many pixels
+    have it, among those seen and those not."""
+    said, measure = name.replace("_", " "), f"{name}_bins"
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
     x = _bin_middles(edges)
     rows = {name: values for answer in answers.values() for name, values in answer.values.items()}
-    for number, row in enumerate(name for name, values in rows.items() if "spread_bins" in values):
-        bins = sum(answer.values[row]["spread_bins"].sum(axis=0) for answer in answers.values())
+    for number, row in enumerate(name for name, values in rows.items() if measure in values):
+        bins = sum(answer.values[row][measure].sum(axis=0) for answer in answers.values())
         enough = bins[:, 0] > FEWEST_PIXELS * bins[:, 0].sum()
-        left.plot(x[enough], np.sqrt(bins[enough, 1] / bins[enough, 0]), marker="o", markersize=4, label=row)
-        if number == 0 and bins.shape[1] == 4:
-            for column, name, colour in ((2, "seen", "tab:green"), (3, "never seen", "tab:red")):
+        pixels, errors, squares = bins[enough, :3].T
+        error = np.sqrt(squares / pixels) if name == "spread" else errors / pixels
+        left.plot(x[enough], error, marker="o", markersize=4, label=row)
+        if number == 0 and bins.shape[1] == 5:
+            for column, where, colour in ((3, "seen", "tab:green"), (4, "never seen", "tab:red")):
                 share = 100 * bins[:, column] / max(1, bins[:, column].sum())
-                right.fill_between(x, share, step="mid", alpha=0.35, color=colour, linewidth=0, label=name)
+                right.fill_between(x, share, step="mid", alpha=0.35, color=colour, linewidth=0, label=where)
                 right.plot(x, share, drawstyle="steps-mid", color=colour, linewidth=1)
-            right.set_title(f"Spread of pixels seen and never seen: {row}")
-    left.plot(x, x, color="black", linewidth=0.8, linestyle=":", label="error = spread")
-    left.set(xlabel="spread, of 255", ylabel="RMSE of the pixels, of 255", title="Error of pixels by their spread")
-    right.set(xlabel="spread, of 255", ylabel="share of pixels, %")
+            right.set_title(f"{said.capitalize()} of pixels seen and never seen: {row}")
+    kind = "RMSE" if name == "spread" else "mean absolute error"
+    left.plot(x, x, color="black", linewidth=0.8, linestyle=":", label=f"error = {said}")
+    left.set(xlabel=f"{said}, of 255", ylabel=f"{kind} of the pixels, of 255", title=f"Error of pixels by their {said}")
+    right.set(xlabel=f"{said}, of 255", ylabel="share of pixels, %")
     for axes in (left, right):
         axes.set_xscale("log")
         _finished(figure, axes, legend_inside=True)

@@ -2,8 +2,9 @@
 
 DATA is a folder of shards; without it, houses are made. What is written into OUT (out/show):
 
-    sheet-INPUTS.png    for some views the observations, truth, prediction, spread, and depth and objects where the
-                        network predicts them; one sheet for each of `inputs`
+    sheet-INPUTS.png    for some views the observations, truth, prediction, spread (where the network predicts it the
+                        expected error instead), and depth and objects where it predicts them; one sheet for each of
+                        `inputs`
     fly-through.gif     a flight through a place, prediction beside truth
 
 Shapes: b scenes, s image size.
@@ -141,7 +142,8 @@ def sheet_of(
     model: Network, batch: Batch, names: list[str], inputs: str, config: ShowConfig, classes: tuple[str, ...]
 ) -> Image.Image:
     """The contact sheet of a batch with one query for each scene, given such inputs."""
-    prediction = prior_prediction(model, 1, config.samples)(given(batch.observations, inputs), batch.query_viewpoints)
+    spread_samples = 0 if model.config.predict_error else config.samples
+    prediction = prior_prediction(model, 1, spread_samples)(given(batch.observations, inputs), batch.query_viewpoints)
     return prediction_sheet(batch, prediction, pixels_seen(batch, model.config), names, config.scale, classes)
 
 

@@ -22,7 +22,6 @@ from placenet_ros.model.placenet import Appearance, Observations, PlaceNet, Scen
 from placenet_ros.model.viewpoints import relative_viewpoints
 from placenet_ros.scene.viewpoints import CameraPose
 
-
 LAPLACE_DEVIATION = math.sqrt(2.0)  # standard deviation of a Laplace distribution over its mean absolute error
 
 

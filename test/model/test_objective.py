@@ -83,7 +83,8 @@ def test_a_network_learns_how_wrong_its_predictions_are():
     for _ in range(200):
         images = views()
         said = model(observations, viewpoints, images, predicted_queries=1)
-        loss = -evidence_lower_bound(said, images, 0.2).elbo.mean() - error_log_likelihood(said, images, slice(1)).mean()
+        nats = error_log_likelihood(said, images, slice(1)).mean()
+        loss = -evidence_lower_bound(said, images, 0.2).elbo.mean() - nats
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

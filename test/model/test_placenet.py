@@ -1,6 +1,5 @@
 """PlaceNet: sizes and options, the sum over observations, prior and posterior."""
 import dataclasses
-
 from pathlib import Path
 
 import pytest

@@ -45,6 +45,26 @@ def test_each_row_is_a_configuration_that_training_takes(name):
     assert config.schedule.samples == 1000 and config.run == f"runs/ablation/runs/{name}"
 
 
+def test_a_network_without_heads_tells_colours_alone():
+    for name in ("no-heads", "gqn-small", "published-small"):
+        model = row_config(name, AblationConfig(rows=(name,))).model
+        assert (model.predict_depth, model.predicted_classes, model.predict_error) == (False, 0, False), name
+    assert row_config("base", AblationConfig()).model.predict_error
+    assert not row_config("no-error", AblationConfig()).model.predict_error
+
+
+def test_the_table_tells_expected_errors_beside_spreads(rendered, tmp_path):
+    main(["rows=base,no-error", "samples=8", f"out={tmp_path}", *WORDS])
+    head, _, base, without, *_ = (tmp_path / "table.md").read_text().splitlines()
+    titles = [title.strip() for title in head.split("|")]
+    figures = results(tmp_path)["base"]["figures"]["5"]["its prior's mean"]
+    for title, measure in (("expected error unseen / seen, 5", "expected_error_ratio"),
+                           ("expected / true error, 5", "calibration")):  # fmt: skip
+        cells = [row.split("|")[titles.index(title)].strip() for row in (base, without)]
+        assert cells == [f"{figures[measure]['mean']:.2f}", ""]
+    assert "spread unseen / seen, 5" in titles
+
+
 def test_rows_share_their_houses_and_differ_in_what_they_say(rendered, tmp_path, capsys):
     main(["rows=base,no-attention,published", "samples=24", f"out={tmp_path}", *WORDS])
     assert rendered == [0, 10_000_000]  # each house once, for all rows

@@ -55,7 +55,8 @@ def knowing(rooms, **wrong):
         ids = batch.query_objects.long()
         ids = torch.cat([ids[..., : wrong.get("columns", 0)] + 1, ids[..., wrong.get("columns", 0) :]], dim=-1)
         depth = batch.query_depth + wrong.get("metres", 0.0)
-        return Prediction(batch.query_images + offset, depth, ids, 255 * offset * 0.5 + 1)
+        expected = wrong.get("expected", 1.0) * 255 * offset
+        return Prediction(batch.query_images + offset, depth, ids, 255 * offset * 0.5 + 1, expected)
 
     return predict
 
@@ -72,6 +73,48 @@ def test_the_spread_is_compared_between_seen_and_unseen_pixels_and_with_the_erro
     assert row["spread_seen"]["mean"] == pytest.approx(13.75) and row["spread_unseen"]["mean"] == pytest.approx(26.5)
     assert row["spread_ratio"]["mean"] == pytest.approx(26.5 / 13.75)
     assert row["spread_error_correlation"]["mean"] == pytest.approx(1.0)
+
+
+def test_expected_errors_are_compared_with_the_true_ones_where_seen_and_unseen(rooms):
+    row = figures_of(knowing(rooms, seen=0.1, unseen=0.2, expected=0.5), rooms)["it"]
+    means = {name: figure["mean"] for name, figure in row.items()}
+    assert means["expected_error_seen"] == pytest.approx(12.75, abs=0.01)
+    assert means["expected_error_unseen"] == pytest.approx(25.5, abs=0.01)
+    assert means["expected_error_ratio"] == pytest.approx(2.0)
+    assert means["expected_error_correlation"] == pytest.approx(1.0)
+    for name in ("calibration", "calibration_seen", "calibration_unseen"):
+        assert means[name] == pytest.approx(0.5, abs=1e-4)
+    text = table({"3": {"it": row}})
+    assert (
+        "expected error of it: 12.75 where seen, 25.50 where not (2.00 times), correlation with the error 1.00, "
+        "0.50 of the true error (0.50 where seen, 0.50 where not)"
+    ) in text
+
+
+def test_a_calibration_tells_where_a_network_is_too_sure_of_itself(rooms):
+    def predict(observations, viewpoints):
+        prediction = truth(observations, viewpoints)
+        return prediction._replace(error=torch.full_like(prediction.error, 25.5))  # right where seen, alone
+
+    truth = knowing(rooms, seen=0.1, unseen=0.2)
+    row = figures_of(predict, rooms)["it"]
+    assert row["calibration_seen"]["mean"] == pytest.approx(1.0, abs=1e-4)
+    assert row["calibration_unseen"]["mean"] == pytest.approx(0.5, abs=1e-4)
+    assert 0.5 < row["calibration"]["mean"] < 1.0
+
+
+def test_expected_errors_are_those_of_the_network_in_grey_levels(rooms):
+    torch.manual_seed(0)
+    model = PlaceNet(replace(MODEL, predict_error=True)).eval()
+    asked = EvaluationConfig(queries=4, observations=(3,), scenes=4, spread_samples=0)
+    predictors = training.evaluate.network_predictors(model, asked) | training.evaluate.rivals(model, asked)
+    rows = evaluate(predictors, rooms, SAMPLING, asked, model.config, CPU)["3"]
+    for name in ("this network", "its prior's mean"):
+        assert rows[name]["expected_error_seen"]["mean"] == pytest.approx(25.5, rel=1e-3)
+    assert not {name for name in rows["untrained network"] if "expected" in name or "calibration" in name}
+    blind = evaluate(training.evaluate.network_predictors(PlaceNet(MODEL).eval(), asked), rooms, SAMPLING, asked, MODEL,
+                     CPU)["3"]  # fmt: skip
+    assert not {name for name in blind["its prior's mean"] if "expected" in name or "calibration" in name}
 
 
 def test_depth_and_classes_are_judged_where_they_are_predicted(rooms):
@@ -224,6 +267,19 @@ def test_the_command_writes_figures_table_and_plots(weights, tmp_path, capsys):
     assert {path.name for path in output.glob("*.png")} == {
         "rmse_by_observations.png", "rmse_by_distance.png", "spread_and_error.png"
     }  # fmt: skip
+
+
+def test_a_network_that_expects_its_errors_has_a_plot_of_them_with_and_without_depth(tmp_path, capsys):
+    torch.manual_seed(0)
+    PlaceNet(replace(MODEL, predict_error=True)).save_pretrained(tmp_path / "weights", {})
+    for modalities in (("rgb", "depth", "objects"), ("rgb",)):
+        data, output = stored_rooms(tmp_path / "-".join(modalities), modalities), tmp_path / f"out-{len(modalities)}"
+        words = [*ASKED, "evaluation.observations=3", f"output={output}"]
+        training.evaluate.main([str(tmp_path / "weights"), data, *words])
+        assert (output / "expected_and_true_error.png").stat().st_size > 1000
+        figures = json.loads((output / "figures.json").read_text())["figures"]["3"]["its prior's mean"]
+        assert "calibration" in figures and ("calibration_seen" in figures) == ("depth" in modalities)
+        assert "expected error of its prior's mean" in capsys.readouterr().out
 
 
 def test_data_without_depth_is_evaluated_with_a_remark(weights, tmp_path, capsys):

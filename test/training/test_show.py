@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from round_room import round_room
 
+import training.contact_sheet
 import training.show
 from placenet_ros.model import PlaceNet, PlaceNetConfig
 from training.configuration import UserError
@@ -18,7 +19,7 @@ from training.contact_sheet import (
     contact_sheet,
     depth_in_colours,
     enlarged,
-    spread_picture,
+    uncertainty_picture,
 )
 from training.data.shards import Description
 from training.data.writing import write_dataset
@@ -66,7 +67,7 @@ def test_colours_of_depth_spread_and_classes_are_the_same_in_every_sheet():
     assert (depth_in_colours(np.zeros((2, 2))) == 0).all()
     near, far = depth_in_colours(np.array([[0.5, 5.0]]))[0]
     assert near.astype(int).sum() > far.astype(int).sum()
-    low, high = spread_picture(np.array([[0.0, 60.0]]))[0]
+    low, high = uncertainty_picture(np.array([[0.0, 60.0]]))[0]
     assert low.astype(int).sum() < 10 < 300 < high.astype(int).sum()
     assert len({tuple(colour) for colour in classes_in_colours(np.arange(40)[None])[0]}) == 40
 
@@ -128,6 +129,24 @@ def test_depth_and_objects_have_columns_where_they_are_predicted_and_colour_alon
     wide, narrow = (Image.open(path / "sheet-colour+depth+objects.png") for path in (tmp_path / "all", colour / "out"))
     assert wide.width - narrow.width == 2 * (48 + 10)  # the true depth and objects
     assert not (tmp_path / "all" / "fly-through.gif").exists()
+
+
+def test_a_sheet_shows_the_expected_error_in_place_of_the_spread_where_the_network_predicts_it(tmp_path, monkeypatch):
+    titles, drawn = [], training.contact_sheet.contact_sheet
+
+    def noted(columns, *others):
+        titles.append(list(columns))
+        return drawn(columns, *others)
+
+    monkeypatch.setattr(training.contact_sheet, "contact_sheet", noted)
+    data = stored_rooms(tmp_path)
+    for name, changed in (("spread", {}), ("error", {"predict_error": True})):
+        weights = weights_of(tmp_path / name, **changed)
+        training.show.main([weights, data, f"out={tmp_path / name / 'out'}", "fly=false", *ASKED])
+    assert titles == [["truth", "prediction", "spread"], ["truth", "prediction", "expected error"]]
+    sheet = np.asarray(Image.open(tmp_path / "error" / "out" / "sheet-colour+depth+objects.png"))
+    expected = uncertainty_picture(np.full((1, 1), 25.5))[0, 0]
+    assert (sheet == expected).all(axis=2).sum() > 1000  # an untrained network expects that everywhere
 
 
 def test_a_flight_through_a_made_house_is_drawn_in_the_house_itself(tmp_path):

@@ -18,6 +18,7 @@ from round_room import round_room
 import training.evaluate
 import training.train
 from placenet_ros.model import PlaceNet, PlaceNetConfig, evidence_lower_bound
+from placenet_ros.model.objective import error_log_likelihood
 from training.baselines import mean_image
 from training.checkpoints import checkpoint_path, newest_checkpoint, save_checkpoint
 from training.configuration import REPOSITORY, UserError
@@ -29,6 +30,7 @@ from training.device import chosen_device
 from training.evaluate import EvaluationConfig
 from training.houses import WalkConfig
 from training.image_quality import image_quality
+from training.objective import ObjectiveConfig, placenet_objective
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
 from training.step import ExecutionConfig
 from training.train import DataConfig, TrainConfig, train
@@ -393,6 +395,26 @@ def test_a_budget_of_minutes_ends_a_run_with_its_schedule(config):
     last = [line for line in lines if "learning_rate" in line][-1]
     assert last["minutes_left"] == 0 and last["samples"] < 10_000
     assert (run_folder(config) / "weights" / "model.json").exists()
+
+
+@pytest.mark.parametrize("predicted, taught", [(0, slice(None)), (1, slice(1))])
+def test_expected_errors_are_learned_from_predicted_queries_where_there_are_some(predicted, taught):
+    torch.manual_seed(0)
+    data = TrajectorySet.of([round_room(0)])
+    draw = draw_scenes(SamplingConfig(queries=3), data.lengths, 2, 0, 0, observations=4)
+    batch = assemble(draw, data.fetch(draw), MODEL.position_scale, CPU)
+    model, other = PlaceNet(replace(MODEL, predict_error=True)), ObjectiveConfig(predicted_queries=predicted)
+    noise, sigma = torch.randn(2, 6, 3, 4, 4), torch.tensor(0.7)
+
+    def asked(weight):
+        terms = replace(other, error_weight=weight)
+        return placenet_objective(model, batch, noise, sigma, False, terms)
+
+    said = model(batch.observations, batch.query_viewpoints, batch.query_images, False, noise, predicted)
+    nats = error_log_likelihood(said, batch.query_images, taught).mean()
+    found = asked(0.3)
+    assert torch.isclose(found.figures["error_nats"], nats, rtol=1e-5)
+    assert torch.isclose(asked(0.0).loss - found.loss, 0.3 * nats, rtol=1e-3)
 
 
 def test_the_schedule_is_the_published_one_by_default():
