@@ -87,7 +87,7 @@ def test_views_have_depth_and_classes_where_the_model_predicts_them():
     assert views.class_ids.shape == (1, 3, SIZE, SIZE)
     assert 0 <= views.class_ids.min() and views.class_ids.max() < 5
     plain = PlaceNet(PlaceNetConfig(**SMALL)).eval()
-    assert plain.predict_view(plain.encode(observations(True)), torch.zeros(1, 3, 7))[1:] == (None, None)
+    assert plain.predict_view(plain.encode(observations(True)), torch.zeros(1, 3, 7))[1:] == (None, None, None)
 
 
 def test_at_temperature_0_the_prediction_is_the_same_every_time():
