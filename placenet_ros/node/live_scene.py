@@ -5,15 +5,22 @@ Owned by the worker alone. Which model encodes and predicts is left to the Scene
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Iterable
 
 import numpy as np
 
 from placenet_ros.node.keyframes import KeyframeGate
+from placenet_ros.scene.archive import Archive, KeptObservation
+from placenet_ros.scene.coverage import REACH, Surroundings
+from placenet_ros.scene.depth import metres, millimetres
 from placenet_ros.scene.viewpoints import CameraPose
+
+NEWEST_KEPT = 4  # observations that stay in the memory whatever they show: what was seen last is the surest
+FARTHEST_RANGES = 1.5  # of a place: out of it, there is no waiting for a time in which nothing else is to be done
 
 
 @dataclass(frozen=True)
@@ -29,17 +36,42 @@ class Observation:
 
 
 class LiveScene:
-    """Observations of one episode after the other.
+    """Observations of one episode after the other: all in an archive, those that show its surroundings in the memory.
 
-    memory: a SceneMemory that holds at most `max_observations`. anchor_range: metres from a place's origin to where the
-    next place begins.
+    Adding an observation encodes it, and no other. What follows from it, `work` does in short steps, while there is
+    time: it recalls from the archive what shows more of where the robot is now than what is held, and prepares the next
+    place's anchor.
+
+    Args:
+        memory: a SceneMemory; nobody else adds to it.
+        gate: which images become keyframes.
+        max_observations: how many the memory holds.
+        anchor_range: metres from a place's origin to where the next place begins.
+        archive_megabytes: what the archive may take; 0: nothing is recalled.
+        odometry_trust: metres of travel after which an observation is no longer recalled; 0: always.
+        field_of_view_degrees: of the model's camera.
     """
 
-    def __init__(self, memory: Any, gate: KeyframeGate, max_observations: int, anchor_range: float):
+    def __init__(
+        self,
+        memory: Any,
+        gate: KeyframeGate,
+        max_observations: int,
+        anchor_range: float,
+        archive_megabytes: float,
+        odometry_trust: float,
+        field_of_view_degrees: float,
+    ):
         self.memory = memory
+        self.archive = Archive(archive_megabytes)
         self._gate = gate
-        self._anchor_range = anchor_range
-        self._stamps: deque[int] = deque(maxlen=max_observations)
+        self._anchor_range, self._trust = anchor_range, odometry_trust
+        self._field_of_view = field_of_view_degrees
+        self._held: list[KeptObservation] = []  # in the memory's order
+        self._newest: deque[KeptObservation] = deque(maxlen=min(NEWEST_KEPT, (max_observations + 1) // 2))
+        self._travelled = 0.0
+        self._recalled: KeptObservation | None = None  # chosen, not encoded yet
+        self._may_improve = False  # whether there may be one to choose
         self.episode_id = 1
         self.place_id = 1
 
@@ -47,15 +79,20 @@ class LiveScene:
         return len(self.memory)
 
     @property
-    def stamps(self) -> deque[int]:
-        """Of the observations held, nanoseconds, oldest first, beside `memory.poses`."""
-        return self._stamps
+    def observations(self) -> list[KeptObservation]:
+        """Those that the memory holds, by their stamps, oldest first."""
+        return sorted(self._held, key=lambda kept: kept.stamp)
+
+    @property
+    def travelled(self) -> float:
+        """Metres that the camera has travelled in this episode, from keyframe to keyframe."""
+        return self._travelled
 
     def begin_episode(self, episode_id: int) -> None:
-        """Forget everything; places count from 1 again."""
-        self.memory.clear()
-        self._gate.clear()
-        self._stamps.clear()
+        """Forget everything, the archive too; places count from 1 again."""
+        for part in (self.memory, self.archive, self._gate, self._held, self._newest):
+            part.clear()
+        self._travelled, self._recalled, self._may_improve = 0.0, None, False
         self.episode_id, self.place_id = episode_id, 1
 
     def wants(self, pose: CameraPose, stamp: int) -> bool:
@@ -63,13 +100,95 @@ class LiveScene:
         return self._gate.opens(pose, stamp)
 
     def add(self, observation: Observation) -> None:
-        """Add a keyframe; begin a new place where it lies out of the old one's range."""
-        if self.memory.distance_from_anchor(observation.pose) > self._anchor_range:
-            self.memory.reanchor(observation.pose)
-            self.place_id += 1
-        self.memory.add(observation.rgb, observation.pose, observation.depth, observation.objects)
-        self._gate.passed(observation.pose, observation.stamp)
-        self._stamps.append(observation.stamp)
+        """Add a keyframe, to the archive, too.
+
+        Where it lies far out of the place's range, a new place begins at once; where it lies just out of it, `work`
+        begins one.
+        """
+        if self._newest:
+            self._travelled += observation.pose.distance_to(self._newest[-1].pose)
+        kept = self._kept(observation)
+        self._newest.append(kept)
+        if self.memory.distance_from_anchor(kept.pose) > FARTHEST_RANGES * self._anchor_range:
+            self._begin_place_at_once(kept.pose)
+        self._hold(kept, observation.depth)
+        self.archive.add(kept)
+        self._gate.passed(kept.pose, kept.stamp)
+        self._recalled, self._may_improve = None, True
+
+    def put_back(self, observations: Iterable[KeptObservation]) -> None:
+        """Put observations into the archive, as those of a saved map; `work` recalls them near the robot.
+
+        observations: their poses in this episode's odometry frame; they count as taken now, since nothing is known of
+            the odometry's drift before.
+        """
+        for observation in observations:
+            self.archive.add(dataclasses.replace(observation, travelled=self._travelled))
+        self._recalled, self._may_improve = None, True
+
+    def work(self) -> bool:
+        """Do one short step of what can wait: place one observation by the next anchor, choose or encode one.
+
+        Returns whether there was anything to do.
+        """
+        if not self._newest:
+            return False
+        if self.memory.next_anchor is None and self._is_out_of_range():
+            self.memory.prepare_anchor(self._newest[-1].pose)
+        if self.memory.next_anchor is not None:
+            if self.memory.place_one():
+                self.place_id += 1
+        elif self._recalled is not None:
+            self._recall()
+        elif self._may_improve:
+            self._choose()
+        else:
+            return False
+        return True
+
+    def _is_out_of_range(self) -> bool:
+        return self.memory.distance_from_anchor(self._newest[-1].pose) > self._anchor_range
+
+    def _begin_place_at_once(self, pose: CameraPose) -> None:
+        next_anchor = self.memory.next_anchor
+        if next_anchor is None or next_anchor.distance_to(pose) > self._anchor_range:
+            self.memory.prepare_anchor(pose)
+        self.memory.finish_anchor()
+        self.place_id += 1
+
+    def _choose(self) -> None:
+        """Choose the observation to recall, if any is worth it."""
+        held = {id(kept) for kept in self._held}
+        candidates = [kept for kept in self.archive.near(self._newest[-1].pose, REACH) if id(kept) not in held]
+        chosen = self._surroundings().most_useful(candidates, self._held, self._fixed(), self.memory.is_full)
+        self._may_improve = chosen is not None
+        self._recalled = None if chosen is None else candidates[chosen]
+
+    def _recall(self) -> None:
+        recalled, self._recalled = self._recalled, None
+        self._hold(recalled, None if recalled.depth is None else metres(recalled.depth))
+
+    def _hold(self, kept: KeptObservation, depth: np.ndarray | None) -> None:
+        """Encode an observation into the memory; where that is full, what shows the least besides leaves."""
+        leaves = 0
+        if self.memory.is_full:
+            leaves = self._surroundings().least_useful([*self._held, kept], [*self._fixed(), len(self._held)])
+            del self._held[leaves]
+        self.memory.add(kept.rgb, kept.pose, depth, kept.objects, leaves)
+        self._held.append(kept)
+
+    def _fixed(self) -> list[int]:
+        """Where the newest are among those held: what was seen last stays, whatever else it shows."""
+        newest = {id(kept) for kept in self._newest}
+        return [index for index, kept in enumerate(self._held) if id(kept) in newest]
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self._newest[-1].pose, self._travelled, self._trust)
+
+    def _kept(self, observation: Observation) -> KeptObservation:
+        depth = None if observation.depth is None else millimetres(observation.depth)
+        return KeptObservation.seeing(observation.stamp, observation.pose, self._travelled, observation.rgb, depth,
+                                      observation.objects, self._field_of_view)
 
     def prediction_error(self, observation: Observation) -> float:
         """Root mean square error (0..255) of the prediction of an observation that has not been added, where seen.

@@ -89,7 +89,7 @@ class Outputs:
                 episode_id=scene.episode_id,
                 place_id=scene.place_id,
                 num_observations=len(scene),
-                first_stamp=rospy.Time(nsecs=scene.stamps[0]),
+                first_stamp=rospy.Time(nsecs=scene.observations[0].stamp),
                 child_frame_id=image_header.frame_id,
                 pose=PoseWithCovariance(_pose(camera.position, camera.quaternion), odometry.covariance),
                 model_id=self._model.model_id,
@@ -103,10 +103,11 @@ class Outputs:
 
     def publish_observations(self, scene: LiveScene, frame_id: str) -> None:
         """Poses of the observations held, in the odometry's frame, looking along x; each with its own stamp."""
-        path = Path(header=Header(stamp=rospy.Time(nsecs=scene.stamps[-1]), frame_id=frame_id))
-        for stamp, pose in zip(scene.stamps, scene.memory.poses):
-            header = Header(stamp=rospy.Time(nsecs=stamp), frame_id=frame_id)
-            path.poses.append(PoseStamped(header, body_pose(pose)))
+        observations = scene.observations
+        path = Path(header=Header(stamp=rospy.Time(nsecs=observations[-1].stamp), frame_id=frame_id))
+        for observation in observations:
+            header = Header(stamp=rospy.Time(nsecs=observation.stamp), frame_id=frame_id)
+            path.poses.append(PoseStamped(header, body_pose(observation.pose)))
         self._observations.publish(path)
 
 

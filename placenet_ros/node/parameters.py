@@ -80,6 +80,8 @@ class NodeParameters(Parameters):
     keyframe_angle: float = at_least(0.0, 0.26)
     keyframe_period: float = at_least(0.0, 0.0)
     anchor_range: float = at_least(0.1, 3.0)
+    archive_megabytes: float = at_least(0.0, 200.0, 100_000.0)
+    odometry_trust: float = at_least(0.0, 100.0)
     reset_on_time_jump: bool = True
     odometry_jump: float = at_least(0.0, 1.0)
     # Inputs

@@ -53,7 +53,15 @@ class Tasks:
         self._samples = parameters.prediction_samples
         self._usual_error = model.evaluation.rmse
         gate = KeyframeGate(parameters.keyframe_distance, parameters.keyframe_angle, parameters.keyframe_period)
-        self.scene = LiveScene(model.memory, gate, parameters.max_observations, parameters.anchor_range)
+        self.scene = LiveScene(
+            model.memory,
+            gate,
+            parameters.max_observations,
+            parameters.anchor_range,
+            parameters.archive_megabytes,
+            parameters.odometry_trust,
+            model.camera.field_of_view_degrees[0],
+        )
         self._pictures = PictureMaker(model.camera, parameters.input_is_rectified, drops, rospy.logwarn)
         self._outputs = Outputs(model, parameters.max_observations)
         self._camera_frame_id = ""  # of the newest image
@@ -154,6 +162,10 @@ class Tasks:
         header = Header(stamp=rospy.Time(nsecs=odometry.stamp), frame_id=self._camera_frame_id)
         pose = camera_pose(camera, self._camera_frame_id)
         self._outputs.publish_view(self._view(header, pose, self._samples_listened_to()))
+
+    def work_in_idle_time(self) -> bool:
+        """Do one short step (20 ms) of what can wait; returns whether there was anything to do."""
+        return self.scene.work()
 
     def start_over(self) -> int:
         """Forget the scene; returns the number of the episode that begins."""

@@ -1,4 +1,6 @@
-"""The one thread that owns the model: loads it, then does what the inbox holds. Knows nothing of ROS.
+"""The one thread that owns the model: loads it, then does what the inbox holds, and what can wait while it is empty.
+
+Knows nothing of ROS.
 
 A daemon thread that never waits without a time limit, so that the process can always end.
 """
@@ -16,8 +18,9 @@ IDLE_SECONDS = 0.5  # longest sleep, while nothing asks for anything
 
 
 class Worker(threading.Thread):
-    """make_tasks: loads the model and returns an object with `follow_episode()`, `observe(PosedImage)` and
-        `predict_current()`; requests are run with it too.
+    """make_tasks: loads the model and returns an object with `follow_episode()`, `observe(PosedImage)`,
+        `predict_current()` and `work_in_idle_time()`, which does one short step and returns whether there was anything
+        to do; requests are run with it too.
     predict_period: seconds between two calls of `predict_current()`; 0: none.
     failed: called in this thread with the exception that ended it; it does not end otherwise before `stop`.
     """
@@ -48,9 +51,9 @@ class Worker(threading.Thread):
             self._failed(error)
 
     def _serve(self, tasks: Any) -> None:
-        predicts_at = time.monotonic()
+        predicts_at, may_have_work = time.monotonic(), False
         while not self._is_stopped.is_set():
-            patience = IDLE_SECONDS
+            patience = 0.0 if may_have_work else IDLE_SECONDS
             if self._predict_period:
                 patience = min(patience, max(predicts_at - time.monotonic(), 0.0))
             item = self._inbox.take(patience)
@@ -63,3 +66,8 @@ class Worker(threading.Thread):
             if self._predict_period and time.monotonic() >= predicts_at and not isinstance(item, Request):
                 tasks.predict_current()
                 predicts_at = time.monotonic() + self._predict_period
+                may_have_work = True
+            elif item is None:
+                may_have_work = tasks.work_in_idle_time()
+            else:
+                may_have_work = True

@@ -8,6 +8,11 @@ MILLIMETRES = 1000.0  # in a metre
 
 
 def millimetres(metres: np.ndarray) -> np.ndarray:
-    """Depth in metres (float) as uint16 millimetres; what is beyond 65 m becomes 0, none."""
+    """Depth in metres (float) as uint16 millimetres; what is negative, beyond 65 m or not finite becomes 0, none."""
     rounded = np.round(metres * MILLIMETRES)
-    return np.where(rounded <= np.iinfo(np.uint16).max, rounded, 0).astype(np.uint16)
+    return np.where((rounded > 0) & (rounded <= np.iinfo(np.uint16).max), rounded, 0).astype(np.uint16)
+
+
+def metres(millimetres: np.ndarray) -> np.ndarray:
+    """Depth in millimetres as float32 metres."""
+    return (millimetres / MILLIMETRES).astype(np.float32)

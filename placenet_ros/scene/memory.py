@@ -3,13 +3,15 @@
 Each observation is encoded once and kept as its own share of the representation, so that the whole is always the
 plain sum and union of the shares: nothing drifts when old ones leave, and predictions encode nothing again. The
 poses' anchor can move: shares are then placed anew from what was kept of the observations' appearance, without their
-pictures.
+pictures, all at once (`reanchor`) or one at a time while the old ones serve (`prepare_anchor`, `place_one`).
+
+Which observations are held is left to the caller.
 """
 from __future__ import annotations
 
 import math
 import warnings
-from collections import deque
+from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -35,21 +37,23 @@ class PredictedView(NamedTuple):
     #                                 channels; None: not asked for
 
 
-class _Held(NamedTuple):
+@dataclass
+class _Held:
     pose: CameraPose
     appearance: Appearance
-    share: SceneRepresentation
+    share: SceneRepresentation  # by the anchor that serves
+    next_share: SceneRepresentation | None = None  # by the one that is prepared; None: not placed yet
 
 
 class SceneMemory:
-    """The last `max_observations` observations of a scene, as a model sees them.
+    """At most `max_observations` observations of a scene, as a model sees them.
 
     Not thread-safe: one thread owns it. Runs on the model's device, without gradients; on a GPU it replays predictions
     as CUDA graphs.
 
     Args:
         model: in eval mode; not changed.
-        max_observations: how many are held; the oldest leaves when one more comes.
+        max_observations: how many are held.
         warn: is told, in one line, where predictions are slower than they should be.
     """
 
@@ -61,21 +65,34 @@ class SceneMemory:
         self._device = next(model.parameters()).device
         self._predict = CapturedPrediction(model, warn) if self._device.type == "cuda" else model.predict_view
         self._palette = class_colours().to(self._device)
-        self._held: deque[_Held] = deque(maxlen=max_observations)
+        self._max_observations = max_observations
+        self._held: list[_Held] = []
         self._anchor: CameraPose | None = None
+        self._next_anchor: CameraPose | None = None
         self._joined: SceneRepresentation | None = None
 
     def __len__(self) -> int:
         return len(self._held)
 
     @property
+    def is_full(self) -> bool:
+        """Whether one must leave when one more comes."""
+        return len(self._held) == self._max_observations
+
+    @property
     def anchor(self) -> CameraPose | None:
-        """Whose position and yaw the viewpoints are relative to: that of the first observation, until `reanchor`."""
+        """Whose position and yaw the viewpoints are relative to: that of the first observation, until another serves.
+        """
         return self._anchor
 
     @property
+    def next_anchor(self) -> CameraPose | None:
+        """The one that is prepared; None: none is."""
+        return self._next_anchor
+
+    @property
     def poses(self) -> list[CameraPose]:
-        """Of the observations held, oldest first."""
+        """Of the observations held, in the order in which they were added."""
         return [held.pose for held in self._held]
 
     def distance_from_anchor(self, pose: CameraPose) -> float:
@@ -84,7 +101,7 @@ class SceneMemory:
 
     @torch.inference_mode()
     def add(self, rgb: np.ndarray, pose: CameraPose, depth: np.ndarray | None = None,
-            objects: np.ndarray | None = None) -> None:
+            objects: np.ndarray | None = None, leaves: int = 0) -> None:
         """Encode one observation, taken by the model's camera (`config.image_size`, `config.field_of_view_degrees`).
 
         Args:
@@ -92,6 +109,7 @@ class SceneMemory:
             pose: of the camera.
             depth: (s, s) float, metres along the optical axis; 0, or not finite, where there is none.
             objects: (s, s) uint8 class ids, 0 where nothing is known.
+            leaves: index, in the order of `poses`, of the one that leaves where the memory is full.
 
         Raises:
             ValueError: an array of another shape or type.
@@ -109,10 +127,13 @@ class SceneMemory:
             observation["objects"] = objects_picture(class_ids, self._palette)
         if self._anchor is None:
             self._anchor = pose
-        viewpoints = self._viewpoints([pose])
+        viewpoints = self._viewpoints(pose)
         observations = Observations(viewpoints=viewpoints, **{name: x[None, None] for name, x in observation.items()})
         appearance = self._model.appearance(observations)
-        self._held.append(_Held(pose, appearance, self._model.place(appearance, viewpoints)))
+        share = self._model.place(appearance, viewpoints)
+        if self.is_full:
+            del self._held[leaves]
+        self._held.append(_Held(pose, appearance, share))
         self._joined = None
 
     @torch.inference_mode()
@@ -133,7 +154,7 @@ class SceneMemory:
             raise ValueError(f"samples must be at least 0, not {samples}")
         scene = self._representation()
         drawn = samples if samples > 1 and not self._model.config.predict_error else 0
-        query = self._viewpoints([pose]).expand(-1, 1 + drawn, -1)
+        query = self._viewpoints(pose).expand(-1, 1 + drawn, -1)
         views = self._predict(scene, query, noise=self._noise(drawn, generator))
         images, uncertainty = views.images[0], None
         if views.error is not None:
@@ -159,19 +180,49 @@ class SceneMemory:
             raise ValueError("the representation has no direction: it is zero or not finite; are the weights sound?")
         return (average / norm).cpu().numpy()
 
-    @torch.inference_mode()
     def reanchor(self, pose: CameraPose) -> None:
         """Make viewpoints relative to `pose` from now on; what is held is placed anew, without its pictures."""
-        self._anchor = pose
-        self._held = deque(
-            (_Held(held.pose, held.appearance, self._model.place(held.appearance, self._viewpoints([held.pose])))
-             for held in self._held), maxlen=self._held.maxlen)
-        self._joined = None
+        self.prepare_anchor(pose)
+        self.finish_anchor()
+
+    def prepare_anchor(self, pose: CameraPose) -> None:
+        """Have an anchor prepared, by `place_one`, while the one before it serves; gives up one that is prepared."""
+        self._next_anchor = pose
+        for held in self._held:
+            held.next_share = None
+
+    @torch.inference_mode()
+    def place_one(self) -> bool:
+        """Place one observation by the anchor that is prepared; after the last one, that anchor serves.
+
+        Returns:
+            Whether it serves now. Observations that were added since `prepare_anchor` are placed, too.
+
+        Raises:
+            ValueError: none is prepared.
+        """
+        if self._next_anchor is None:
+            raise ValueError("no anchor is prepared: call prepare_anchor first")
+        waiting = [held for held in self._held if held.next_share is None]
+        if waiting:
+            viewpoints = self._viewpoints(waiting[0].pose, self._next_anchor)
+            waiting[0].next_share = self._model.place(waiting[0].appearance, viewpoints)
+        if len(waiting) > 1:
+            return False
+        for held in self._held:
+            held.share, held.next_share = held.next_share, None
+        self._anchor, self._next_anchor, self._joined = self._next_anchor, None, None
+        return True
+
+    def finish_anchor(self) -> None:
+        """Place all that is left at once. Raises ValueError where no anchor is prepared."""
+        while not self.place_one():
+            pass
 
     def clear(self) -> None:
         """Forget everything, the anchor too."""
         self._held.clear()
-        self._anchor = self._joined = None
+        self._anchor = self._next_anchor = self._joined = None
 
     def _representation(self) -> SceneRepresentation:
         if not self._held:
@@ -187,14 +238,15 @@ class SceneMemory:
         drawn = torch.randn(shape, generator=generator, device=self._device)
         return torch.cat([drawn.new_zeros(shape[0], 1, *shape[2:]), drawn], dim=1)
 
-    def _viewpoints(self, poses: list[CameraPose]) -> Tensor:
-        """(1, m, 7). Differences are taken in float64: odometry can be far from its origin."""
-        if self._anchor is None:
+    def _viewpoints(self, pose: CameraPose, anchor: CameraPose | None = None) -> Tensor:
+        """(1, 1, 7), by the anchor that serves where none is given. Differences are taken in float64: odometry can be
+        far from its origin."""
+        anchor = anchor or self._anchor
+        if anchor is None:
             raise ValueError("nothing has been observed yet: add an observation first")
-        anchor = torch.from_numpy(self._anchor.to_array()[:4])
-        absolute = torch.from_numpy(np.stack([pose.to_array() for pose in poses]))
-        relative = relative_viewpoints(absolute, anchor, self._model.config.position_scale)
-        return relative.float()[None].to(self._device)
+        poses = (torch.from_numpy(each.to_array()) for each in (pose, anchor))
+        relative = relative_viewpoints(next(poses), next(poses)[:4], self._model.config.position_scale)
+        return relative.float()[None, None].to(self._device)
 
 
 def _check(name: str, array: np.ndarray, shape: tuple, kind: str) -> None:

@@ -23,12 +23,26 @@ def model():
 
 @pytest.fixture
 def scene(model):
-    return LiveScene(SceneMemory(model, 3), KeyframeGate(0.2, 0.3, 0.0), max_observations=3, anchor_range=1.0)
+    return new_scene(model)
 
 
-def observation(stamp, x):
+def new_scene(model, max_observations=3, archive_megabytes=1.0, odometry_trust=0.0):
+    memory, gate = SceneMemory(model, max_observations), KeyframeGate(0.2, 0.3, 0.0)
+    return LiveScene(memory, gate, max_observations, 1.0, archive_megabytes, odometry_trust, 60.0)
+
+
+def rest(scene):
+    """Let the scene do all that can wait; returns in how many steps."""
+    steps = 0
+    while scene.work():
+        steps += 1
+        assert steps < 1000
+    return steps
+
+
+def observation(stamp, x, yaw=0.0):
     rgb, depth = np.full((SIZE, SIZE, 3), 100, np.uint8), np.ones((SIZE, SIZE), np.float32)
-    return Observation(stamp, CameraPose((x, 0.0, 0.0), 0.0, 0.0), rgb, depth, None, np.full((SIZE, SIZE), True))
+    return Observation(stamp, CameraPose((x, 0.0, 0.0), yaw, 0.0), rgb, depth, None, np.full((SIZE, SIZE), True))
 
 
 @pytest.mark.parametrize(
@@ -57,27 +71,133 @@ def test_robot_that_stands_makes_no_keyframes_without_a_period():
     assert not gate.opens(pose, 10**6 * SECOND)
 
 
-def test_scene_holds_the_newest_observations_with_their_stamps(scene):
+def xs(scene):
+    """Where the observations that the scene holds were taken, by their stamps."""
+    return [kept.pose.position[0] for kept in scene.observations]
+
+
+def test_an_observation_that_shows_nothing_new_takes_the_place_of_the_least_useful(scene):
     for number in range(5):
         scene.add(observation(number, number / 10))
-    assert list(scene.stamps) == [2, 3, 4]
-    assert [pose.position[0] for pose in scene.memory.poses] == [0.2, 0.3, 0.4]
-    assert len(scene) == 3
-
-
-def test_new_place_begins_out_of_range_of_the_old_one_and_keeps_the_observations(scene):
-    for number, x in enumerate((0.0, 0.9, 1.1, 2.0, 2.2)):
-        scene.add(observation(number, x))
-        assert scene.place_id == (1, 1, 2, 2, 3)[number]
+        rest(scene)
         assert len(scene) == min(number + 1, 3)
-    assert scene.memory.anchor.position[0] == 2.2
+    assert xs(scene)[-2:] == [0.3, 0.4], "the newest always stay"
+    assert scene.observations[-1].stamp == 4
+
+
+def test_memory_and_observations_go_together_whatever_leaves(model):
+    scene = new_scene(model, max_observations=6)
+    for number in range(60):
+        scene.add(observation(number, 2 * np.sin(number / 5), yaw=number))
+        rest(scene)
+        assert sorted(kept.pose.position for kept in scene.observations) == sorted(
+            pose.position for pose in scene.memory.poses
+        )
+    assert len(scene) == 6 and scene.travelled > 5
+
+
+def test_returning_to_a_room_recalls_what_was_seen_there(model):
+    scene = new_scene(model, max_observations=6)
+    drive_through_rooms_and_back(scene)
+    recalled = [kept for kept in scene.observations if kept.stamp < 12]
+    assert len(recalled) >= 2 and all(kept.pose.position[0] < 1.0 for kept in recalled)
+    assert len({kept.pose.yaw for kept in recalled}) >= 2, "all around, as the room was seen"
+
+
+def drive_through_rooms_and_back(scene):
+    """Look all around at 0 m, then in a room 40 m away, then come back and look one way."""
+    for number in range(12):
+        scene.add(observation(number, 0.0, yaw=number * np.pi / 6))
+        rest(scene)
+    for number in range(12, 24):
+        scene.add(observation(number, 40.0, yaw=number * np.pi / 6))
+        rest(scene)
+    assert all(kept.stamp >= 12 for kept in scene.observations), "what is far away gives way"
+    scene.add(observation(24, 0.0))
+    rest(scene)
+
+
+@pytest.mark.parametrize("options", [{"archive_megabytes": 0.0}, {"odometry_trust": 30.0}])
+def test_nothing_is_recalled_without_an_archive_or_where_odometry_has_drifted(model, options):
+    scene = new_scene(model, max_observations=6, **options)
+    drive_through_rooms_and_back(scene)
+    assert all(kept.stamp >= 12 for kept in scene.observations)
+
+
+def test_recalled_observations_are_encoded_as_they_were(model):
+    scene, fresh = new_scene(model, max_observations=6), SceneMemory(model, 6)
+    drive_through_rooms_and_back(scene)
+    fresh.reanchor(scene.memory.anchor)
+    for pose in scene.memory.poses:
+        kept = next(kept for kept in scene.observations if kept.pose == pose)
+        seen = observation(kept.stamp, pose.position[0], pose.yaw)
+        fresh.add(seen.rgb, seen.pose, seen.depth, seen.objects)
+    np.testing.assert_allclose(scene.memory.embedding(), fresh.embedding(), atol=1e-5)
+
+
+def test_one_step_of_work_encodes_one_observation_at_most_and_none_is_left_to_do_in_the_end(model, monkeypatch):
+    scene = new_scene(model, max_observations=6)
+    encoded, add = [], scene.memory.add
+    monkeypatch.setattr(scene.memory, "add", lambda *given: encoded.append(given) or add(*given))
+    drive_through_rooms_and_back(scene)
+    scene.add(observation(25, 40.0))
+    while True:
+        before = len(encoded)
+        if not scene.work():
+            break
+        assert len(encoded) <= before + 1
+    assert len(encoded) == before and not scene.work()
+
+
+def test_what_is_put_back_is_recalled_near_the_robot(model):
+    first, second = new_scene(model, max_observations=6), new_scene(model, max_observations=6, odometry_trust=30.0)
+    for number in range(12):
+        first.add(observation(number, 0.0, yaw=number * np.pi / 6))
+    second.add(observation(100, 90.0))
+    second.put_back(first.archive)
+    rest(second)
+    assert len(second) == 1, "it is far away"
+    second.add(observation(101, 0.0))
+    assert second.travelled == 90.0
+    second.put_back(first.archive)
+    assert rest(second) > 0
+    assert sum(kept.stamp < 12 for kept in second.observations) >= 2
+
+
+def test_new_place_begins_out_of_range_of_the_old_one_once_there_is_time_and_keeps_the_observations(scene):
+    for number, x in enumerate((0.0, 0.3, 0.9)):
+        scene.add(observation(number, x))
+        rest(scene)
+    scene.add(observation(3, 1.1))
+    assert (scene.place_id, scene.memory.anchor.position[0]) == (1, 0.0), "adding does not wait for a new anchor"
+    assert scene.work() and scene.place_id == 1, "one observation placed"
+    rest(scene)
+    assert (scene.place_id, scene.memory.anchor.position[0], len(scene)) == (2, 1.1, 3)
+
+
+def test_new_place_begins_at_once_far_out_of_range(scene):
+    for number, x in enumerate((0.0, 0.9, 1.4)):
+        scene.add(observation(number, x))
+    assert scene.place_id == 1
+    scene.add(observation(3, 1.6))
+    assert (scene.place_id, scene.memory.anchor.position[0], len(scene)) == (2, 1.6, 3)
+
+
+def test_anchor_that_is_almost_ready_is_used_where_there_is_no_more_time(scene):
+    for number, x in enumerate((0.0, 0.3, 1.1)):
+        scene.add(observation(number, x))
+    scene.work()
+    scene.add(observation(3, 1.6))
+    assert (scene.place_id, scene.memory.anchor.position[0]) == (2, 1.1)
+    assert scene.memory.next_anchor is None
 
 
 def test_new_episode_forgets_everything_and_counts_places_anew(scene):
     for number, x in enumerate((0.0, 2.0)):
         scene.add(observation(number, x))
     scene.begin_episode(7)
-    assert (len(scene), len(scene.stamps), scene.episode_id, scene.place_id) == (0, 0, 7, 1)
+    assert (len(scene), len(scene.archive), scene.observations, scene.travelled) == (0, 0, [], 0.0)
+    assert (scene.episode_id, scene.place_id, scene.work()) == (7, 1, False)
     assert scene.wants(CameraPose((2.0, 0.0, 0.0), 0.0, 0.0), 3)
 
 

@@ -48,7 +48,7 @@ def seeing(model):
 @torch.inference_mode()
 def launched(model, memory, **options):
     """What the model itself predicts from QUERY."""
-    return model.predict_view(memory._representation(), memory._viewpoints([QUERY]), **options)
+    return model.predict_view(memory._representation(), memory._viewpoints(QUERY), **options)
 
 
 def encoded_afresh(model, indices, anchor):
@@ -90,6 +90,54 @@ def test_after_any_additions_and_evictions_it_equals_encoding_afresh(model):
     assert len(memory) == 0 and memory.anchor is None
     memory.add(*observation(12))
     assert_holds(memory, model, [12])
+
+
+def test_the_caller_says_which_leaves(model):
+    memory = SceneMemory(model, max_observations=3)
+    for index in range(3):
+        memory.add(*observation(index), leaves=1)
+    assert memory.is_full
+    memory.add(*observation(3), leaves=1)
+    assert_holds(memory, model, [0, 2, 3])
+
+
+def test_an_anchor_is_prepared_one_observation_at_a_time_while_the_one_before_serves(model):
+    memory, at_once = SceneMemory(model, max_observations=4), SceneMemory(model, max_observations=4)
+    for index in range(4):
+        memory.add(*observation(index))
+    new_anchor = CameraPose((1002.0, -501.0, 0.3), 1.0, 0.0)
+    memory.prepare_anchor(new_anchor)
+    for _ in range(3):
+        assert not memory.place_one()
+        assert_holds(memory, model, [0, 1, 2, 3])
+    memory.add(*observation(4), leaves=0)  # a placed one leaves, one that has to be placed comes
+    assert_holds(memory, model, [1, 2, 3, 4])
+    assert memory.anchor != new_anchor and memory.next_anchor == new_anchor
+    assert not memory.place_one()
+    assert memory.place_one()
+    assert (memory.anchor, memory.next_anchor) == (new_anchor, None)
+    assert_holds(memory, model, [1, 2, 3, 4])
+    for index in range(1, 5):
+        at_once.add(*observation(index))
+    at_once.reanchor(new_anchor)
+    one, other = (each._representation().total for each in (memory, at_once))
+    assert (one - other).norm() <= 1e-4 * other.norm()
+    with pytest.raises(ValueError, match="no anchor is prepared"):
+        memory.place_one()
+
+
+def test_an_anchor_that_is_prepared_for_anew_begins_from_the_start(model):
+    memory = SceneMemory(model)
+    for index in range(2):
+        memory.add(*observation(index))
+    memory.prepare_anchor(observation(5)[1])
+    memory.place_one()
+    memory.reanchor(observation(6)[1])
+    assert memory.anchor == observation(6)[1]
+    assert_holds(memory, model, [0, 1])
+    memory.prepare_anchor(observation(5)[1])
+    memory.clear()
+    assert memory.next_anchor is None
 
 
 def test_adding_costs_one_encoding_and_predicting_none(model, monkeypatch):
