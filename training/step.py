@@ -12,7 +12,8 @@ microseconds, so Python's launches alone take longer than the GPU. All that vari
 learning rate, sigma and the noise of the latents. What changes the kernels themselves, which is the number of
 observations, the modalities present and whether gamma is held, has a graph of its own, recorded at its third use.
 
-Several processes: each takes its rows of the batch and of the noise; gradients are averaged here, between two graphs.
+Several processes: each takes its rows of the batch and of the noise; gradients are averaged here, between two graphs
+(training/gradient_exchange.py).
 So `TrainingStep` needs no DistributedDataParallel, whose hooks a graph could record only with eleven rounds of warm-up,
 and which refuses batches that leave a modality's weights without a gradient. One that is wrapped in it works, too
 (`processes=1` then), but not as graphs.
@@ -43,6 +44,7 @@ from placenet_ros.model.depth_estimation import DepthEstimator
 from placenet_ros.model.representation import Tower
 from training.configuration import setting
 from training.data.sampling import Batch
+from training.gradient_exchange import Exchanged, GradientExchange
 from training.nested import form_of, mapped, tensors_of
 from training.objective import Objective, ObjectiveFunction
 
@@ -85,13 +87,19 @@ class ExecutionConfig:
     graph: Literal["auto", "yes", "no"] = setting(
         "auto", "Replay steps as CUDA graphs instead of launching each kernel; auto: on a GPU.", may_change=True
     )
+    exchange: Exchanged = setting(
+        "float32",
+        "What gradients are summed in by several processes; bfloat16: half the bytes, rounded to 8 bits.",
+        may_change=True,
+    )
 
     def on(self, device: torch.device) -> ExecutionConfig:
         """The same with every `auto` decided. Raises ValueError where a graph is asked for without a GPU."""
         gpu = device.type == "cuda"
         if self.graph == "yes" and not gpu:
             raise ValueError(f"graph=yes needs device=cuda, not {device.type}: set graph=no or graph=auto")
-        return ExecutionConfig(
+        return replace(
+            self,
             compile=("blocks" if gpu else "none") if self.compile == "auto" else self.compile,
             graph=("yes" if gpu else "no") if self.graph == "auto" else self.graph,
         )
@@ -166,7 +174,7 @@ class TrainingStep:
         self._rate = torch.zeros((), device=device)
         warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")  # launched first
         self.optimiser = torch.optim.Adam(self._parameters, **self._device_settings())
-        self._buffers = _flat_like(self._parameters) if processes > 1 else None
+        self._exchange = GradientExchange(self._parameters, execution.exchange) if processes > 1 else None
         self._sums: dict[tuple[str, ...], Tensor] = {}  # names of figures -> 2 k: sums, numbers of usable steps
         self._unusable = torch.zeros(3, device=device)  # steps, of these in a row up to now, most in a row
         self._graphs = None
@@ -249,9 +257,9 @@ class TrainingStep:
         self.optimiser.zero_grad(set_to_none=True)  # what a recording that failed may have left
         result = self._evaluate(inputs, annealing)
         self._batch_figures = {name: value.detach().float() for name, value in result.figures.items()}
-        result.loss.backward()
-        if self._buffers is not None:
-            self._buffers.take_gradients(self._parameters)
+        (result.loss / self._processes).backward()  # so that the processes' sum is the mean
+        if self._exchange is not None:
+            self._exchange.take_gradients()
 
     def _evaluated(self, inputs: tuple, annealing: bool) -> Objective:
         return self._objective(self._in_precision, *inputs, annealing)
@@ -289,9 +297,8 @@ class TrainingStep:
 
     def _average_gradients(self) -> None:
         """Over the processes."""
-        if self._processes > 1:
-            torch.distributed.all_reduce(self._buffers.flat)
-            self._buffers.flat.div_(self._processes)
+        if self._exchange is not None:
+            self._exchange.sum_over_processes()
 
     # ---- How it is executed
 
@@ -345,28 +352,6 @@ def run_parts(parts: Sequence[Callable[[], None]], between: Callable[[], None] |
         if index:
             between()
         part()
-
-
-class _GradientBuffer(NamedTuple):
-    """One tensor that holds all gradients, so that processes exchange it at once and graphs find it in its place."""
-
-    flat: Tensor
-    views: list[Tensor]  # of it, one for each parameter, laid out as that
-
-    def take_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Move the gradients here."""
-        pairs = [(p, view) for p, view in zip(parameters, self.views, strict=True) if p.grad is not None]
-        torch._foreach_copy_([view for _, view in pairs], [p.grad for p, _ in pairs])
-        for parameter, view in pairs:
-            parameter.grad = view
-
-
-def _flat_like(parameters: list[nn.Parameter]) -> _GradientBuffer:
-    sizes = [parameter.numel() for parameter in parameters]
-    flat = torch.zeros(sum(sizes), device=parameters[0].device)
-    offsets = np.cumsum([0, *sizes[:-1]]).tolist()
-    views = [flat.as_strided(p.size(), p.stride(), offset) for p, offset in zip(parameters, offsets, strict=True)]
-    return _GradientBuffer(flat, views)
 
 
 # ---- CUDA graphs -----------------------------------------------------------------------------------------------------

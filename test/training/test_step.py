@@ -338,35 +338,68 @@ def test_forms_differ_by_what_is_there_and_its_size():
 
 
 def share_of_training(rank, rendezvous, folder, steps):
-    """What one of two processes does; it drops depth now and then, so that some weights get no gradient."""
+    """What one of two processes does, with either way of exchanging gradients."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
+    for exchange in ("float32", "bfloat16"):
+        torch.save(trained_on_share(rank, exchange, steps), folder / f"{exchange}-{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def trained_on_share(rank, exchange, steps):
+    """What a process has in the end; it drops depth now and then, so that some weights get no gradient."""
     model = small_model()
-    step = TrainingStep(model, placenet_objective, PLAIN, CPU, bf16=False, clip_gradient=50.0, processes=2)
+    execution = replace(PLAIN, exchange=exchange)
+    step = TrainingStep(model, placenet_objective, execution, CPU, bf16=False, clip_gradient=50.0, processes=2)
     half = SCENES // 2
     rows = slice(rank * half, (rank + 1) * half)
     queries = slice(rows.start * QUERIES, rows.stop * QUERIES)
     for number in range(steps):
         batch = mapped(batch_of(number, depth=number % 2 == 0), lambda tensor: tensor[rows])
         step(batch, noise_of(number, rows=queries), NOW)
-    torch.save({"model": model.state_dict(), "figures": step.figures()}, folder / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
+    return {"model": model.state_dict(), "figures": step.figures()}
 
 
-def test_two_processes_with_half_the_batch_each_equal_one(tmp_path):
-    rendezvous = f"file://{tmp_path / 'rendezvous'}"
-    torch.multiprocessing.start_processes(share_of_training, (rendezvous, tmp_path, 4), nprocs=2, start_method="spawn")
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    """What each of two processes has in the end, by what they exchange."""
+    folder = tmp_path_factory.mktemp("two")
+    arguments = (f"file://{folder / 'rendezvous'}", folder, 4)
+    torch.multiprocessing.start_processes(share_of_training, arguments, nprocs=2, start_method="spawn")
+    return {
+        exchange: [torch.load(folder / f"{exchange}-{rank}.pt", weights_only=True) for rank in range(2)]
+        for exchange in ("float32", "bfloat16")
+    }
+
+
+def test_two_processes_with_half_the_batch_each_equal_one(of_two):
+    first, second = of_two["float32"]
     model = small_model()
     step = TrainingStep(model, placenet_objective, PLAIN, CPU, bf16=False, clip_gradient=50.0)
     for number in range(4):
         step(batch_of(number, depth=number % 2 == 0), noise_of(number), NOW)
-    shared = copy.deepcopy(model)
-    shared.load_state_dict(first["model"])
-    assert_same_training(shared, model)
-    assert all(torch.equal(weight, second["model"][name]) for name, weight in first["model"].items())
+    assert_same_training(with_weights(first), model)
+    assert_equal_weights(with_weights(first), with_weights(second))
     assert first["figures"] == second["figures"]
-    assert first["figures"]["loss"] == pytest.approx(step.figures()["loss"], rel=1e-5)
+    figures = step.figures()
+    assert first["figures"]["loss"] == pytest.approx(figures["loss"], rel=1e-5)
+    assert first["figures"]["gradient_norm"] == pytest.approx(figures["gradient_norm"], rel=1e-3)
+
+
+def test_gradients_exchanged_in_bfloat16_change_the_weights_by_their_rounding(of_two):
+    first, second = (with_weights(result) for result in of_two["bfloat16"])
+    assert_equal_weights(first, second)
+    full = with_weights(of_two["float32"][0])
+    apart, moved = weights(first) - weights(full), weights(full) - weights(small_model())
+    assert 0 < apart.norm() < 0.05 * moved.norm()
+    figures = [of_two[exchange][0]["figures"] for exchange in ("float32", "bfloat16")]
+    assert figures[0]["gradient_norm"] == pytest.approx(figures[1]["gradient_norm"], rel=2**-8)
+
+
+def with_weights(result):
+    model = small_model()
+    model.load_state_dict(result["model"])
+    return model
 
 
 # ---- On a GPU --------------------------------------------------------------------------------------------------------
