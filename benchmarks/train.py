@@ -169,15 +169,16 @@ def operations(name: str, config: PlaceNetConfig, case: Case) -> float:
 
 
 class Training:
-    """A network that is being trained, one step a call, on batches that take turns."""
+    """A network that is being trained, one step a call, on batches that take turns; by so many processes of torch's."""
 
-    def __init__(self, way: Variant, smoke: bool, device: torch.device) -> None:
+    def __init__(self, way: Variant, smoke: bool, device: torch.device, processes: int = 1, rank: int = 0) -> None:
         self.config, self.device, self.way = network_config(way.network, smoke), device, way
+        self.processes, self.rank = processes, rank
         self.model = new_network(way.network, self.config).to(device, memory_format=torch.channels_last).train()
         average = copy.deepcopy(self.model)
         objective = placenet_objective
         self.step = TrainingStep(
-            self.model, objective, way.execution, device, way.bf16, 1e4, average.requires_grad_(False)
+            self.model, objective, way.execution, device, way.bf16, 1e4, average.requires_grad_(False), processes
         )
         self._batches: dict[Case, list[Batch]] = {}
         self._number = 0
@@ -187,7 +188,9 @@ class Training:
             if case not in self._batches:
                 self._batches = {case: [random_batch(self.config, case, seed, self.device) for seed in range(FEEDS)]}
             batch = self._batches[case][self._number % FEEDS]
-        noise = latent_noise(self.config, case.scenes * case.queries, 0, self._number, self.device)
+        samples = case.scenes * case.queries
+        rows = slice(self.rank * samples, (self.rank + 1) * samples)
+        noise = latent_noise(self.config, self.processes * samples, 0, self._number, self.device, rows)
         self.step(batch, noise, NOW)
         self._number += 1
 
@@ -533,11 +536,12 @@ def rows_of(arguments: argparse.Namespace, part: str, way: Variant | None) -> It
 
 def known_peak(path: Path) -> float | None:
     """TFLOP/s of the matrix product, measured before."""
-    for line in path.read_text().splitlines() if path.exists() else ():
-        row = json.loads(line)
-        if row["part"] == "ceiling":
-            return row["tflops"]
-    return None
+    return next((row["tflops"] for row in known_rows(path) if row["part"] == "ceiling"), None)
+
+
+def known_rows(path: Path) -> list[dict]:
+    """What was measured before."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def measure_here(arguments: argparse.Namespace) -> None:

@@ -9,12 +9,22 @@ import sys
 
 import pytest
 import torch
+from round_room import round_room
 from small_run import SAMPLES, SCRIPT, SMALL, assert_same_weights, rooms_on_disk, run_sh, start_sh, train_here
 from torch.distributed import DistBackendError
 
 import training.launch
+from placenet_ros.model import PlaceNetConfig
 from training.configuration import UserError
-from training.processes import begin_processes, is_lost_process
+from training.data.dataset import ShardSet
+from training.data.sampling import SamplingConfig, assemble
+from training.data.scenes import StepScenes, scene_stream
+from training.data.trajectories import TrajectorySet
+from training.nested import tensors_of
+from training.processes import Processes, begin_processes, is_lost_process
+from training.step import latent_noise
+
+CPU = torch.device("cpu")
 
 # ---- How it is launched ----------------------------------------------------------------------------------------------
 
@@ -170,6 +180,34 @@ def test_two_processes_learn_what_one_learns_and_share_the_rendering_of_houses(t
 def last_figures(run):
     lines = [json.loads(line) for line in open(run / "metrics.jsonl")]
     return [line for line in lines if "loss" in line][-1]
+
+
+@pytest.mark.parametrize("source", ["memory", "shards"])
+@pytest.mark.parametrize("count", [2, 4])
+def test_several_processes_are_given_what_one_is_given_in_the_same_order_bit_for_bit(count, source, tmp_path):
+    """Batches and noise of the first steps, over the border of an epoch; rank after rank they are those of one."""
+    if source == "shards":
+        rooms_on_disk(tmp_path)
+    data = ShardSet(tmp_path) if source == "shards" else TrajectorySet.of([round_room(seed) for seed in range(6)])
+    config = SamplingConfig(window=12, fewest_observations=2, most_observations=4, queries=2, drop_depth=0.5)
+    alone = given_to(Processes(CPU), data, config)
+    together = [given_to(Processes(CPU, rank, count), data, config) for rank in range(count)]
+    for step, whole in enumerate(alone):
+        parts = zip(*(of_one[step] for of_one in together), strict=True)
+        for tensor, of_all in zip(whole, parts, strict=True):
+            scenes = 1 if tensor is whole[-1] else 0  # noise: l, scenes and queries, ...
+            assert torch.equal(torch.cat(of_all, dim=scenes), tensor)
+    assert not torch.equal(alone[0][0], alone[1][0])
+
+
+def given_to(processes, data, config, scenes=8, steps=4):
+    """The tensors of each step's batch, then its noise, as one process asks for them."""
+    rows = processes.share(scenes)
+    stream = scene_stream(StepScenes(data, config, scenes, 0, rows), 0, 0)
+    batches = [tensors_of(assemble(*next(stream), 1.0, CPU)) for _ in range(steps)]
+    samples = slice(rows.start * config.queries, rows.stop * config.queries)
+    noises = [latent_noise(PlaceNetConfig(), scenes * config.queries, 0, step, CPU, samples) for step in range(steps)]
+    return [[*batch, noise] for batch, noise in zip(batches, noises, strict=True)]
 
 
 def test_two_machines_with_two_processes_each_learn_what_one_learns(tmp_path):
