@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, defaultdict
 from typing import Callable
 
 REPEAT_SECONDS = 60.0  # a line that still holds is told again after this
-MAX_LINES = 64  # lines remembered as told; the oldest is forgotten
+LINES_PER_REASON = 3  # told within that time: bad input may be bad in another way each time
 
 
 class DropCounter:
-    """Counts by reason; `warn` is called with each line, but not again with the same one within a minute."""
+    """Counts by reason; `warn` is called with each line, but not again with the same one within a minute, nor with more
+    than LINES_PER_REASON for one reason."""
 
     def __init__(self, warn: Callable[[str], None]):
         self._warn = warn
         self._lock = threading.Lock()
         self._counts: Counter = Counter()
-        self._told_at: OrderedDict = OrderedDict()
+        self._told_at: defaultdict[str, dict[str, float]] = defaultdict(dict)  # lines, by reason
 
     def count(self, reason: str, line: str) -> None:
-        """Count something that was dropped. The line says what, where and what to do, without measured values."""
-        now = time.monotonic()
+        """Count something that was dropped, and tell of it. The line says what, where and what to do."""
         with self._lock:
             self._counts[reason] += 1
-            is_due = now - self._told_at.get(line, -REPEAT_SECONDS) >= REPEAT_SECONDS
+        self.tell(reason, line)
+
+    def tell(self, reason: str, line: str) -> None:
+        """Tell of something where that is due; without counting it. reason: one of a few that the node knows."""
+        now = time.monotonic()
+        with self._lock:
+            told = {said: at for said, at in self._told_at[reason].items() if now - at < REPEAT_SECONDS}
+            is_due = line not in told and len(told) < LINES_PER_REASON
             if is_due:
-                self._told_at.pop(line, None)
-                self._told_at[line] = now
-                if len(self._told_at) > MAX_LINES:
-                    self._told_at.popitem(last=False)
+                told[line] = now
+            self._told_at[reason] = told
         if is_due:
             self._warn(line)
 

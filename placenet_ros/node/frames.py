@@ -11,6 +11,9 @@ from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose
 from placenet_ros.scene.viewpoints import CameraPose
 
+# TF is not asked for a frame without a name: it would print a warning of its own each time.
+CAMERA_UNKNOWN = "where the camera is on the robot cannot be looked up; let its driver set it, or set ~base_to_camera"
+
 
 class FrameError(ValueError):
     """A transform that is not known; one line."""
@@ -39,6 +42,8 @@ class Frames:
 
         stamp: at which frame_id is looked up, 0 for the newest. The pose's axes are those that frame_id stands for.
         """
+        if not _plain(frame_id):
+            raise FrameError("the query's frame_id is empty: say in which frame the pose is")
         in_odometry = pose
         if _plain(frame_id) != _plain(odometry.frame_id):
             in_odometry = self._lookup(odometry.frame_id, frame_id, stamp) @ pose
@@ -47,6 +52,10 @@ class Frames:
     def _camera_on_robot(self, robot_frame_id: str, camera_frame_id: str) -> RigidPose:
         if self._given is not None:
             return self._given
+        if not _plain(camera_frame_id):
+            raise FrameError(f"the image's frame_id is empty: {CAMERA_UNKNOWN}")
+        if not _plain(robot_frame_id):
+            raise FrameError(f"the odometry's child_frame_id is empty: {CAMERA_UNKNOWN}")
         frames = (robot_frame_id, camera_frame_id)
         if frames not in self._fixed:
             self._fixed = {frames: self._lookup(*frames, rospy.Time(0))}

@@ -26,7 +26,18 @@ DROP_LINES = {
     "late": "an image is older than the odometry kept: it came too late to be placed",
     "no odometry": "no odometry on either side of an image's stamp: is it published, and with the same clock?",
     "no camera_info": "an image came without any camera_info before it: is that published?",
+    "image: no stamp": "an image came without a stamp (0), which says nothing of where it was taken: its driver must "
+    "set header.stamp",
+    "odom: no stamp": "odometry came without a stamp (0), and places no image: its driver must set header.stamp",
 }
+TIME_LINE = (
+    "time jumped back, as where a bag begins again: a new episode begins, and what was seen before is forgotten; "
+    "~reset_on_time_jump can keep it"
+)
+ODOMETRY_LINE = (
+    "odometry restarted, by a step that no robot drives or another frame_id: a new episode begins, and what was seen "
+    "before is forgotten; ~odometry_jump says which step is too large"
+)
 
 
 @dataclass(frozen=True)
@@ -92,10 +103,13 @@ class Inbox:
         self._is_published[name] = is_published
 
     def put_image(self, message: Any) -> None:
-        now = time.monotonic()
+        now, stamp = time.monotonic(), message.header.stamp.to_nsec()
         with self._condition:
-            self._note_time("image", message.header.stamp.to_nsec(), now)
             self.images_received += 1
+            if not stamp:
+                self._drop("image: no stamp")
+                return
+            self._note_time("image", stamp, now)
             self.images_superseded += self._newest is not None
             self._newest = _Waiting(message, now)
             self._condition.notify()
@@ -107,10 +121,14 @@ class Inbox:
 
     def put_odometry(self, sample: OdometrySample) -> None:
         with self._condition:
+            if not sample.stamp:
+                self._drop("odom: no stamp")
+                return
             if self._note_time("odometry", sample.stamp, time.monotonic()):
                 self._odometry.clear()
             elif self._has_restarted(sample):
                 self._episodes.begin()
+                self._drops.tell("odometry restart", ODOMETRY_LINE)
                 self._forget()
             self._odometry.add(sample)
             self._condition.notify()
@@ -205,8 +223,11 @@ class Inbox:
             if lacks is None or not (gives_up or lacks == "late"):
                 return None
             self._waiting = None
-            self._drops.count(lacks, DROP_LINES[lacks])
+            self._drop(lacks)
         return None
+
+    def _drop(self, reason: str) -> None:
+        self._drops.count(reason, DROP_LINES[reason])
 
     def _posed(self, waiting: _Waiting, odometry: OdometrySample, companions: dict[str, Any]) -> PosedImage:
         found = {name: message for name, message in companions.items() if message is not None}
@@ -243,6 +264,7 @@ class Inbox:
         before = self._episodes.episode
         jumped = self._episodes.jumped_back(source, stamp, now)
         if self._episodes.episode != before:
+            self._drops.tell("time jump", TIME_LINE)
             self._forget()
         return jumped
 

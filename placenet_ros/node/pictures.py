@@ -27,13 +27,12 @@ class Pictures(NamedTuple):
 class PictureMaker:
     """Converts and resamples; keeps the resampling maps until the camera changes.
 
-    target: the model's camera. is_rectified: whether the images are. warn: called once for each camera that sees less
-    than the model expects.
+    target: the model's camera. is_rectified: whether the images are. drops: counts companions that cannot be used, and
+    tells of a camera that sees less than the model expects.
     """
 
-    def __init__(self, target: PinholeCamera, is_rectified: bool, drops: DropCounter, warn: Callable[[str], None]):
-        self._target, self._is_rectified = target, is_rectified
-        self._drops, self._warn = drops, warn
+    def __init__(self, target: PinholeCamera, is_rectified: bool, drops: DropCounter):
+        self._target, self._is_rectified, self._drops = target, is_rectified, drops
         self._resampler: ViewResampler | None = None
 
     def make(self, image: Any, companions: dict[str, Any], info: CameraInfo) -> Pictures:
@@ -75,10 +74,11 @@ class PictureMaker:
             missing = 1 - self._resampler.covered.mean()
             if missing > 0:
                 wide, high = camera.field_of_view_degrees
-                self._warn(
+                self._drops.tell(
+                    "narrow camera",
                     f"the camera sees {wide:.0f} x {high:.0f} degrees, the weights were trained with "
                     f"{self._target.field_of_view_degrees[0]:.0f} both ways: {100 * missing:.0f} % of each picture is "
-                    "padded, and predictions suffer there"
+                    "padded, and predictions suffer there",
                 )
         return self._resampler
 

@@ -62,7 +62,7 @@ class Tasks:
             parameters.odometry_trust,
             model.camera.field_of_view_degrees[0],
         )
-        self._pictures = PictureMaker(model.camera, parameters.input_is_rectified, drops, rospy.logwarn)
+        self._pictures = PictureMaker(model.camera, parameters.input_is_rectified, drops)
         self._outputs = Outputs(model, parameters.max_observations)
         self._camera_frame_id = ""  # of the newest image
         self._predicted_stamp = 0  # of the newest odometry that a view was predicted for

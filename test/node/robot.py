@@ -12,8 +12,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from xmlrpc.client import ServerProxy
 
 import numpy as np
+import rosgraph
 import rospy
 import tf2_ros
 import torch
@@ -176,6 +178,27 @@ def door_in_house():
     return transform
 
 
+class Receipts:
+    """How many messages a node has read, as ROS counts them in the node: its callbacks got the earlier ones.
+
+    Only the newest of several that come at once is read from a topic with a queue of one: who waits for each message
+    to be read loses none.
+    """
+
+    def __init__(self, node):
+        self._proxy = ServerProxy(rosgraph.Master(rospy.get_name()).lookupNode(node))
+
+    def publish(self, publisher, message):
+        """Publish, and wait until the node has read it."""
+        before = self._count(publisher.resolved_name)
+        publisher.publish(message)
+        wait_until(lambda: self._count(publisher.resolved_name) > before, f"{publisher.name} is not read")
+
+    def _count(self, topic):
+        _, _, (_, subscribers, _) = self._proxy.getBusStats(rospy.get_name())
+        return sum(read for name, connections in subscribers if name == topic for _, _, read, *_ in connections)
+
+
 class Diagnostics:
     """What the node says of itself: the values of its status by their keys."""
 
@@ -193,12 +216,10 @@ class Diagnostics:
         self._collected.wait_for(lambda message: int(self._values(message).get(key, 0)) == count)
 
     def _values(self, message):
-        return {
-            entry.key: entry.value
-            for status in message.status
-            if status.name == f"{self._node}: scene"
-            for entry in status.values
-        }
+        for status in message.status:
+            if status.name == f"{self._node}: scene":
+                return {"summary": status.message, **{entry.key: entry.value for entry in status.values}}
+        return {}
 
 
 @contextlib.contextmanager
@@ -213,13 +234,13 @@ def running_node(weights, name="placenet_node", **parameters):
     end(process)
 
 
-def start_node(name="placenet_node", namespace="/robot", **parameters):
-    """Start it, on the topics of a namespace, and return at once."""
+def start_node(name="placenet_node", namespace="/robot", output=subprocess.PIPE, **parameters):
+    """Start it, on the topics of a namespace, and return at once. output: where what it prints goes."""
     topics = [f"{topic}:={namespace}/{topic}" for topic in ("image", "depth", "camera_info", "odom", "query_pose")]
     settings = [f"_{key}:={value}" for key, value in parameters.items()]
     command = [sys.executable, str(REPOSITORY / "nodes" / "placenet_node"), f"__name:={name}", *topics, *settings]
     environment = dict(os.environ, OMP_NUM_THREADS="1")
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def end(process):

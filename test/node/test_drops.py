@@ -34,11 +34,24 @@ def test_another_line_is_told_at_once(clock):
     assert told == ["first", "second"]
 
 
-def test_lines_remembered_are_bounded(clock):
-    counter = DropCounter(lambda line: None)
-    for number in range(10 * drops.MAX_LINES):
-        counter.count("bad size", f"line {number}")
-    assert len(counter._told_at) == drops.MAX_LINES
+def test_lines_that_differ_each_time_are_told_a_few_times_a_minute(clock):
+    told = []
+    counter = DropCounter(told.append)
+    for number in range(30 * 90):
+        counter.count("bad size", f"step is {number} bytes")
+        clock[0] += 1 / 30
+    assert counter.counts() == {"bad size": 2700}
+    assert len(told) == 6
+    counter.count("bad encoding", "another reason is told at once")
+    assert len(told) == 7
+
+
+def test_telling_counts_nothing(clock):
+    told = []
+    counter = DropCounter(told.append)
+    for _ in range(2):
+        counter.tell("time jump", "time jumped back")
+    assert (counter.counts(), told) == ({}, ["time jumped back"])
 
 
 def test_each_silence_is_told_once():

@@ -37,13 +37,13 @@ def warnings():
 
 
 @pytest.fixture
-def drops():
-    return DropCounter(lambda line: None)
+def drops(warnings):
+    return DropCounter(warnings.append)
 
 
 @pytest.fixture
-def maker(warnings, drops):
-    return PictureMaker(MODEL, True, drops, warnings.append)
+def maker(drops):
+    return PictureMaker(MODEL, True, drops)
 
 
 def test_image_and_companions_come_out_at_the_models_size(maker, warnings):
@@ -90,8 +90,8 @@ def test_raw_images_are_undistorted_only_where_they_are_said_to_be_raw(drops):
     lens.D = [-0.3, 0.1, 0.0, 0.0, 0.0]
     stripes = np.repeat(((np.arange(64) // 8) % 2 * 255).astype(np.uint8)[None, :, None], 48, axis=0)
     picture = image_message(Header(), np.repeat(stripes, 3, axis=2), "rgb8")
-    rectified, raw = (PictureMaker(MODEL, is_rectified, drops, print) for is_rectified in (True, False))
-    plain = PictureMaker(MODEL, True, drops, print).make(picture, {}, info(WIDE)).rgb
+    rectified, raw = (PictureMaker(MODEL, is_rectified, drops) for is_rectified in (True, False))
+    plain = PictureMaker(MODEL, True, drops).make(picture, {}, info(WIDE)).rgb
     np.testing.assert_array_equal(rectified.make(picture, {}, lens).rgb, plain)
     assert (raw.make(picture, {}, lens).rgb != plain).any()
 
