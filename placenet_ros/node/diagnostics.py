@@ -20,7 +20,8 @@ from placenet_ros.node.silence import SilenceWatch
 class Diagnostics:
     """Publishes the status and tells of silence whenever `beat` is called.
 
-    scene: returns the scene, None while the model is loading. has_publisher: whether anybody publishes an input.
+    scene: returns the scene, None while the model is loading. is_paused: whether images are left alone.
+    silence_line: what to tell of an input that is silent.
     """
 
     def __init__(
@@ -30,10 +31,11 @@ class Diagnostics:
         drops: DropCounter,
         silence: SilenceWatch,
         scene: Callable[[], LiveScene | None],
-        has_publisher: Callable[[str], bool],
+        is_paused: Callable[[], bool],
+        silence_line: Callable[[str], str],
     ):
         self._inbox, self._activity, self._drops, self._silence = inbox, activity, drops, silence
-        self._scene, self._has_publisher = scene, has_publisher
+        self._scene, self._is_paused, self._silence_line = scene, is_paused, silence_line
         self._dropped_before = 0
         self._updater = diagnostic_updater.Updater()
         self._updater.setHardwareID("none")
@@ -44,15 +46,6 @@ class Diagnostics:
             rospy.logwarn(self._silence_line(topic))
         self._updater.force_update()
 
-    def _silence_line(self, topic: str) -> str:
-        resolved = rospy.resolve_name(topic)
-        if self._has_publisher(topic):
-            return f"{topic}: nothing arrives on {resolved} though it has a publisher; try: rostopic hz {resolved}"
-        return (
-            f"{topic}: nobody publishes {resolved}; see `rostopic list` for what there is, and start again with "
-            f"{topic}:=/THE/TOPIC"
-        )
-
     def _fill(self, status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
         scene, drops = self._scene(), self._drops.counts()
         dropped, silent = sum(drops.values()), self._silence.silent()
@@ -60,6 +53,8 @@ class Diagnostics:
             status.summary(DiagnosticStatus.WARN, f"silent: {', '.join(silent)}")
         elif dropped > self._dropped_before:
             status.summary(DiagnosticStatus.WARN, f"{dropped - self._dropped_before} messages dropped in a second")
+        elif self._is_paused():
+            status.summary(DiagnosticStatus.OK, "paused")
         elif scene is None:
             status.summary(DiagnosticStatus.OK, "loading the model")
         else:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+import threading
+from typing import Any, Callable, Sequence
 
 import rospy
 import tf2_ros
 
+from placenet_ros.node.episodes import MIN_JUMP_SECONDS
 from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose
 from placenet_ros.scene.viewpoints import CameraPose
 
 # TF is not asked for a frame without a name: it would print a warning of its own each time.
 CAMERA_UNKNOWN = "where the camera is on the robot cannot be looked up; let its driver set it, or set ~base_to_camera"
+MOST_FRAMES = 1000  # whose newest stamps are remembered
 
 
 class FrameError(ValueError):
@@ -31,7 +34,14 @@ class Frames:
             self._given = RigidPose.checked(base_to_camera[:3], base_to_camera[3:])
         self._fixed: dict[tuple[str, str], RigidPose] = {}
         self._buffer = tf2_ros.Buffer(debug=False)
-        self._listener = tf2_ros.TransformListener(self._buffer)
+        self._listener = _Listener(self._buffer)
+
+    def follow(self, parent: str, child: str, on_pose: Callable[[int, RigidPose], None]) -> None:
+        """From now on, call on_pose with each newer stamp (nanoseconds) of which TF knows child's pose in parent.
+
+        That is the newest that all transforms between them reach, so that nothing is extrapolated.
+        """
+        self._listener.follow(_plain(parent), _plain(child), on_pose)
 
     def camera_frame(self, odometry: OdometrySample, camera_frame_id: str) -> RigidPose:
         """Pose of the camera's frame in the odometry's frame. Raises FrameError."""
@@ -74,6 +84,52 @@ class Frames:
                 f"no transform from '{child}' to '{parent}': publish it on TF (for a fixed one with rosrun tf2_ros "
                 "static_transform_publisher), or for the camera set ~base_to_camera"
             ) from error
+
+
+class _Listener(tf2_ros.TransformListener):
+    """Fills a buffer, forgets what it knows where stamps jump back, and tells of a transform that it follows."""
+
+    def __init__(self, buffer: tf2_ros.Buffer):
+        self._lock = threading.Lock()  # each publisher of TF has a thread here
+        self._newest: dict[str, rospy.Time] = {}  # stamps, by child frame
+        self._followed: tuple[str, str, Callable[[int, RigidPose], None]] | None = None
+        self._told = rospy.Time(0)
+        super().__init__(buffer)
+
+    def follow(self, parent: str, child: str, on_pose: Callable[[int, RigidPose], None]) -> None:
+        with self._lock:
+            self._followed = parent, child, on_pose
+
+    def callback(self, data: Any) -> None:
+        with self._lock:
+            if self._jumps_back(data.transforms):
+                self.buffer.clear()  # fixed transforms stay; the others would hide all that is older for 10 s
+                self._newest.clear()
+            super().callback(data)
+            for transform in data.transforms[:MOST_FRAMES]:
+                self._newest[transform.child_frame_id] = transform.header.stamp
+            if len(self._newest) > MOST_FRAMES:
+                self._newest.clear()
+            if self._followed is not None:
+                self._tell(*self._followed)
+
+    def _jumps_back(self, transforms: Sequence[Any]) -> bool:
+        return any(
+            (self._newest[transform.child_frame_id] - transform.header.stamp).to_sec() > MIN_JUMP_SECONDS
+            for transform in transforms
+            if transform.child_frame_id in self._newest
+        )
+
+    def _tell(self, parent: str, child: str, on_pose: Callable[[int, RigidPose], None]) -> None:
+        try:
+            found = self.buffer.lookup_transform(parent, child, rospy.Time(0))
+            pose = RigidPose.from_transform(found.transform)
+        except (tf2_ros.TransformException, PoseError):
+            return  # not known yet: silence is told of
+        stamp = found.header.stamp
+        if stamp not in (self._told, rospy.Time(0)):  # 0: of fixed transforms alone
+            self._told = stamp
+            on_pose(stamp.to_nsec(), pose)
 
 
 def _plain(frame_id: str) -> str:

@@ -1,7 +1,8 @@
 """Image and CameraInfo messages to arrays and cameras, and back. Knows nothing of topics, queues or time.
 
 `image_layout` checks a message first: cv_bridge ignores `step`, so that an image with padded rows would come out
-slanted without any error. What passes is repacked without the padding and converted by cv_bridge.
+slanted without any error. What passes is repacked without the padding and converted by cv_bridge. Compressed images are
+decoded by `compressed_images`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,15 @@ from typing import Any, Collection
 
 import cv_bridge
 import numpy as np
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from placenet_ros.node.compressed_images import (
+    decoded_colours,
+    decoded_depth,
+    decoded_labels,
+    is_compressed,
+)
 from placenet_ros.node.image_layout import (
     BYTES_PER_PIXEL,
     COLOUR_ENCODINGS,
@@ -29,28 +36,30 @@ from placenet_ros.scene.camera import PinholeCamera
 _bridge = cv_bridge.CvBridge()
 
 
-def colours(message: Image) -> np.ndarray:
+def colours(message: Image | CompressedImage) -> np.ndarray:
     """The image as rgb uint8 (height, width, 3). Raises ImageError."""
+    if is_compressed(message):
+        return decoded_colours(message)
     return _converted(message, COLOUR_ENCODINGS, "rgb8")
 
 
-def depth(message: Image) -> np.ndarray:
+def depth(message: Image | CompressedImage) -> np.ndarray:
     """A depth image as float32 (height, width), metres; 0 where nothing was measured, or more than MAX_DEPTH.
 
     Raises ImageError.
     """
-    values = _converted(message, DEPTH_ENCODINGS, "passthrough")
+    values = decoded_depth(message) if is_compressed(message) else _converted(message, DEPTH_ENCODINGS, "passthrough")
     metres = values.astype(np.float32)
-    if message.encoding != "32FC1":
+    if values.dtype == np.uint16:
         metres *= METRES_PER_UNIT
     # NaN, infinity and negative numbers stand for "none" (REP 118).
     metres[~(np.isfinite(metres) & (metres > 0) & (metres <= MAX_DEPTH))] = 0
     return metres
 
 
-def labels(message: Image) -> np.ndarray:
+def labels(message: Image | CompressedImage) -> np.ndarray:
     """An image of class ids as uint8 (height, width); 0: unknown. Raises ImageError for an id above 255."""
-    values = _converted(message, LABEL_ENCODINGS, "passthrough")
+    values = decoded_labels(message) if is_compressed(message) else _converted(message, LABEL_ENCODINGS, "passthrough")
     if values.max() > MAX_LABEL:
         raise ImageError("bad label", f"a class id is above {MAX_LABEL}, the largest that the model knows")
     return values.astype(np.uint8)

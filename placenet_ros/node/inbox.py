@@ -17,14 +17,14 @@ import numpy as np
 from placenet_ros.node.companions import CompanionBuffer
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.episodes import EpisodeWatch
-from placenet_ros.node.odometry import OdometryBuffer, OdometrySample
+from placenet_ros.node.odometry import TOP_SPEED, OdometryBuffer, OdometrySample
 from placenet_ros.node.request import Request
 
 MAX_QUERIES = 10
-TOP_SPEED = 3.0  # m/s: faster than indoor robots drive; what odometry moves beyond it between two poses is a jump
 DROP_LINES = {
     "late": "an image is older than the odometry kept: it came too late to be placed",
-    "no odometry": "no odometry on either side of an image's stamp: is it published, and with the same clock?",
+    "no odometry": "no pose of the robot on either side of an image's stamp: is odometry, or with ~pose_source tf its "
+    "transform, published, and with the same clock?",
     "no camera_info": "an image came without any camera_info before it: is that published?",
     "image: no stamp": "an image came without a stamp (0), which says nothing of where it was taken: its driver must "
     "set header.stamp",
@@ -161,6 +161,11 @@ class Inbox:
     def newest_odometry(self) -> OdometrySample | None:
         with self._condition:
             return self._odometry.newest
+
+    def odometry_ahead(self, seconds: float) -> OdometrySample | None:
+        """Where the robot will be so long after its newest odometry, see `OdometryBuffer.ahead`."""
+        with self._condition:
+            return self._odometry.ahead(seconds)
 
     def close(self) -> None:
         """Wake the worker for good."""

@@ -9,9 +9,11 @@ from typing import Any, Callable, Collection
 import rospy
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from placenet_ros.node.compressed_images import check_compressed, is_compressed
 from placenet_ros.node.drops import DropCounter
+from placenet_ros.node.frames import Frames
 from placenet_ros.node.image_layout import (
     COLOUR_ENCODINGS,
     DEPTH_ENCODINGS,
@@ -23,54 +25,111 @@ from placenet_ros.node.inbox import Inbox
 from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.rigid_pose import PoseError, RigidPose
 from placenet_ros.node.silence import SilenceWatch
+from placenet_ros.node.tf_odometry import TransformOdometry
 
 # Bytes a subscriber reads at once. With rospy's 64 KiB a camera's images queue up in the socket: 640 x 480 at
 # 30 Hz came a second late.
 BUFFER_BYTES = 2**24
 ODOMETRY_QUEUE = 400  # messages: two seconds at 200 Hz
 QUERY_QUEUE = 10
-COMPANION_ENCODINGS = {"depth": DEPTH_ENCODINGS, "objects": LABEL_ENCODINGS}
+ENCODINGS = {"image": COLOUR_ENCODINGS, "depth": DEPTH_ENCODINGS, "objects": LABEL_ENCODINGS}
+TRANSFORM = "TF"  # the input that takes the place of odom with ~pose_source tf
+COMPANIONS = ("depth", "objects")
+# What image_transport appends to the name of an image's topic.
+COMPRESSED_SUFFIXES = {"image": "/compressed", "depth": "/compressedDepth", "objects": "/compressed"}
 
 
 class Inputs:
-    """All subscribers. on_query is called with each geometry_msgs/PoseStamped."""
+    """All subscribers. on_query is called with each geometry_msgs/PoseStamped.
 
-    def __init__(self, inbox: Inbox, drops: DropCounter, silence: SilenceWatch, on_query: Callable[[Any], None]):
+    compressed: which of image, depth and objects come by image_transport's compressed topics.
+    transform: the frames (odometry's, the robot's) between which TF is to tell the robot's pose; None: odom does.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        drops: DropCounter,
+        silence: SilenceWatch,
+        frames: Frames,
+        compressed: Collection[str],
+        transform: tuple[str, str] | None,
+        on_query: Callable[[Any], None],
+    ):
         self._inbox, self._drops, self._silence = inbox, drops, silence
+        self._compressed, self._transform = compressed, transform
         self._subscribers: dict[str, rospy.Subscriber] = {
             "camera_info": rospy.Subscriber("camera_info", CameraInfo, self._on_camera_info, queue_size=1),
-            "odom": rospy.Subscriber("odom", Odometry, self._on_odometry, queue_size=ODOMETRY_QUEUE),
             "query_pose": rospy.Subscriber("query_pose", PoseStamped, on_query, queue_size=QUERY_QUEUE),
         }
-        for name in COMPANION_ENCODINGS:
-            self._subscribers[name] = _image_subscriber(name, lambda message, of=name: self._on_companion(of, message))
+        if transform is None:
+            self._subscribers["odom"] = rospy.Subscriber(
+                "odom", Odometry, self._on_odometry, queue_size=ODOMETRY_QUEUE
+            )
+        else:
+            self._transform_odometry = TransformOdometry(*transform, inbox.put_odometry)
+            frames.follow(*transform, self._on_transform)
+        for name in COMPANIONS:
+            self._subscribers[name] = _image_subscriber(
+                name, name in compressed, lambda message, of=name: self._on_companion(of, message)
+            )
             inbox.expect_companion(name, lambda of=name: self.has_publisher(of))
-        self._subscribers["image"] = _image_subscriber("image", self._on_image)
+        self._subscribers["image"] = _image_subscriber("image", "image" in compressed, self._on_image)
+
+    def topic(self, name: str) -> str:
+        """The topic of an input, as it is on the master."""
+        return self._subscribers[name].resolved_name
 
     def has_publisher(self, name: str) -> bool:
         """Whether anybody publishes an input."""
         return self._subscribers[name].get_num_connections() > 0
 
-    def _on_image(self, message: Image) -> None:
+    def silence_line(self, name: str) -> str:
+        """What to tell of an input from which nothing comes, and what to type."""
+        if name == TRANSFORM:
+            parent, child = self._transform
+            return (
+                f"TF: no transform from {child} to {parent}, or no newer one; try: rosrun tf tf_echo {parent} {child}, "
+                "and start again with odom_frame:=FRAME base_frame:=FRAME"
+            )
+        topic = self.topic(name)
+        if self.has_publisher(name):
+            return f"{name}: nothing arrives on {topic} though it has a publisher; try: rostopic hz {topic}"
+        base = topic[: -len(COMPRESSED_SUFFIXES[name])] if name in self._compressed else topic
+        hint = f" (without {topic[len(base) :]})" if base != topic else ""
+        return (
+            f"{name}: nobody publishes {topic}; see `rostopic list` for what there is, and start again with "
+            f"{name}:=/THE/TOPIC{hint}"
+        )
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
         self._silence.heard("image", time.monotonic())
-        if self._has_good_layout("image", message, COLOUR_ENCODINGS):
+        if self._is_well_formed("image", message):
             self._inbox.put_image(message)
 
-    def _on_companion(self, name: str, message: Image) -> None:
-        if self._has_good_layout(name, message, COMPANION_ENCODINGS[name]):
+    def _on_companion(self, name: str, message: Image | CompressedImage) -> None:
+        if self._is_well_formed(name, message):
             self._inbox.put_companion(name, message)
 
-    def _has_good_layout(self, name: str, message: Image, encodings: Collection[str]) -> bool:
+    def _is_well_formed(self, name: str, message: Image | CompressedImage) -> bool:
+        """By what a few bytes of it say: the worker decodes what it needs."""
         try:
-            check_layout(message, encodings)
+            if is_compressed(message):
+                check_compressed(name, message)
+            else:
+                check_layout(message, ENCODINGS[name])
         except ImageError as error:
-            self._drops.count(f"{name}: {error.kind}", f"{rospy.resolve_name(name)}: {error}")
+            self._drops.count(f"{name}: {error.kind}", f"{self.topic(name)}: {error}")
             return False
         return True
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._silence.heard("camera_info", math.inf)  # one is enough: some cameras send it once, latched
         self._inbox.put_camera_info(message)
+
+    def _on_transform(self, stamp: int, pose: RigidPose) -> None:
+        self._silence.heard(TRANSFORM, time.monotonic())
+        self._transform_odometry.add(stamp, pose)
 
     def _on_odometry(self, message: Odometry) -> None:
         self._silence.heard("odom", time.monotonic())
@@ -85,5 +144,9 @@ class Inputs:
         )
 
 
-def _image_subscriber(name: str, callback: Callable[[Image], None]) -> rospy.Subscriber:
-    return rospy.Subscriber(name, Image, callback, queue_size=1, buff_size=BUFFER_BYTES)
+def _image_subscriber(name: str, is_compressed_topic: bool, callback: Callable[[Any], None]) -> rospy.Subscriber:
+    """On the input's topic or, by image_transport's convention, below it: remapping the input moves both."""
+    topic, kind = name, Image
+    if is_compressed_topic:
+        topic, kind = rospy.resolve_name(name) + COMPRESSED_SUFFIXES[name], CompressedImage
+    return rospy.Subscriber(topic, kind, callback, queue_size=1, buff_size=BUFFER_BYTES)

@@ -83,6 +83,7 @@ class LoadedModel:
     sha256: str
     num_parameters: int
     modalities: tuple[str, ...]
+    predictions: tuple[str, ...]
     position_scale: float  # metres
     embedding_length: int
     training_samples: int
@@ -113,6 +114,7 @@ def load_model(weights: Path, parameters: NodeParameters, warn: Callable[[str], 
         sha256=_sha256(weights),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         modalities=_modalities(model),
+        predictions=_predictions(model),
         position_scale=model.config.position_scale,
         embedding_length=len(embedding),
         training_samples=_count(about.get("samples"), 64),
@@ -138,6 +140,11 @@ def _device(name: str) -> torch.device:
 def _modalities(model: PlaceNet) -> tuple[str, ...]:
     in_use = "r" + model.config.attention + ("d" if model.config.reprojection else "")
     return tuple(name for letter, name in MODALITY_NAMES.items() if letter in in_use)
+
+
+def _predictions(model: PlaceNet) -> tuple[str, ...]:
+    predicted = {"rgb": True, "depth": model.config.predict_depth, "objects": model.config.predicted_classes > 0}
+    return tuple(name for name, is_predicted in predicted.items() if is_predicted)
 
 
 def _warm_up(memory: SceneMemory, image_size: int, samples: int) -> np.ndarray:

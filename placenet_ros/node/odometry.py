@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from placenet_ros.node.rigid_pose import RigidPose
 
+TOP_SPEED = 3.0  # m/s: faster than indoor robots drive; what odometry moves beyond it between two poses is a jump
+AHEAD_SECONDS = 0.2  # of the motion that `ahead` goes on with: short enough for turns, long enough for noise
 MAX_SAMPLES = 4096  # a bound for odometry that comes faster than the 1 kHz of an IMU
 
 
@@ -45,6 +47,26 @@ class OdometryBuffer:
     @property
     def newest(self) -> OdometrySample | None:
         return self._samples[-1] if self._samples else None
+
+    def ahead(self, seconds: float) -> OdometrySample | None:
+        """Where the robot will be so long after the newest sample, if it goes on moving as in its last 0.2 s.
+
+        None where there is no sample; one that has no other before it stays where it is.
+        """
+        if not self._samples:
+            return None
+        newest = self._samples[-1]
+        since = newest.stamp - int(AHEAD_SECONDS * 1e9)
+        before = next((sample for sample in reversed(self._samples) if sample.stamp <= since), self._samples[0])
+        pose = newest.pose
+        if before is not newest:
+            motion = before.pose.inverse() @ newest.pose
+            whole, part = divmod(seconds * 1e9 / (newest.stamp - before.stamp), 1.0)
+            for _ in range(int(whole)):
+                pose = pose @ motion
+            pose = pose @ RigidPose.identity().interpolated(motion, part)
+        stamp = newest.stamp + round(seconds * 1e9)
+        return OdometrySample(stamp, pose, newest.frame_id, newest.child_frame_id, newest.covariance)
 
     def is_past(self, stamp: int) -> bool:
         """Whether the stamp is older than all samples: waiting for it is in vain."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
+import numpy as np
 import rospy
 from geometry_msgs.msg import Point, Pose, PoseStamped, PoseWithCovariance, Quaternion
 from nav_msgs.msg import Path
@@ -31,6 +32,8 @@ class ViewMessages(NamedTuple):
     image: Image  # rgb8
     camera_info: CameraInfo
     uncertainty: Image | None  # 32FC1, 0..1; None: not asked for
+    depth: Image | None  # 32FC1, metres; None: the weights predict none
+    objects: Image | None  # mono8, class ids; None likewise
 
 
 class Outputs:
@@ -41,6 +44,12 @@ class Outputs:
         self._image = rospy.Publisher("~predicted/image", Image, queue_size=QUEUE)
         self._camera_info = rospy.Publisher("~predicted/camera_info", CameraInfo, queue_size=QUEUE)
         self._uncertainty = rospy.Publisher("~predicted/uncertainty", Image, queue_size=QUEUE)
+        # Of what the weights predict beside colours; topics of what they do not would stay silent for ever.
+        self._further = {
+            name: rospy.Publisher(f"~predicted/{name}", Image, queue_size=QUEUE)
+            for name in ("depth", "objects")
+            if name in model.predictions
+        }
         self._embedding = rospy.Publisher("~place_embedding", PlaceEmbedding, queue_size=QUEUE, latch=True)
         self._surprise = rospy.Publisher("~surprise", Surprise, queue_size=QUEUE)
         self._observations = rospy.Publisher("~observations", Path, queue_size=QUEUE)
@@ -50,7 +59,8 @@ class Outputs:
     # ---- Who listens ----
 
     def has_view_listener(self) -> bool:
-        return self._image.get_num_connections() > 0 or self.has_uncertainty_listener()
+        publishers = (self._image, self._uncertainty, *self._further.values())
+        return any(publisher.get_num_connections() > 0 for publisher in publishers)
 
     def has_uncertainty_listener(self) -> bool:
         return self._uncertainty.get_num_connections() > 0
@@ -68,7 +78,9 @@ class Outputs:
         return ViewMessages(
             image_message(header, view.image, "rgb8"),
             camera_info_message(header, self._model.camera),
-            None if view.uncertainty is None else image_message(header, view.uncertainty, "32FC1"),
+            _image_or_none(header, view.uncertainty, "32FC1"),
+            _image_or_none(header, view.depth, "32FC1"),
+            _image_or_none(header, view.class_ids, "mono8"),
         )
 
     def publish_view(self, messages: ViewMessages) -> None:
@@ -76,6 +88,8 @@ class Outputs:
         self._camera_info.publish(messages.camera_info)
         if messages.uncertainty is not None:
             self._uncertainty.publish(messages.uncertainty)
+        for name, publisher in self._further.items():
+            publisher.publish(getattr(messages, name))
 
     def publish_embedding(self, scene: LiveScene, image_header: Header, odometry: OdometrySample, camera: RigidPose):
         """The scene's embedding after an observation.
@@ -111,6 +125,10 @@ class Outputs:
         self._observations.publish(path)
 
 
+def _image_or_none(header: Header, values: np.ndarray | None, encoding: str) -> Image | None:
+    return None if values is None else image_message(header, values, encoding)
+
+
 def _model_info(model: LoadedModel, max_observations: int) -> ModelInfo:
     return ModelInfo(
         model_id=model.model_id,
@@ -121,6 +139,7 @@ def _model_info(model: LoadedModel, max_observations: int) -> ModelInfo:
         image_width=model.camera.width,
         field_of_view=model.field_of_view,
         modalities=model.modalities,
+        predictions=model.predictions,
         position_scale=model.position_scale,
         max_observations=max_observations,
         embedding_shape=[model.embedding_length],

@@ -18,6 +18,7 @@ AnyParameters = TypeVar("AnyParameters", bound="Parameters")
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of numbers"}
 LARGEST_SCENE = 1000  # observations: a prediction already reads them for seconds, and their encodings fill gigabytes
+LONGEST_LOOK_AHEAD = 10.0  # seconds: nobody goes on as they do for longer
 MOST_SAMPLES = 64  # a batch of one prediction: more would not change their deviation by a grey level, and take seconds
 
 
@@ -30,11 +31,16 @@ def at_least(minimum: float, default: Any, maximum: float = math.inf) -> Any:
     return dataclasses.field(default=default, metadata={"minimum": minimum, "maximum": maximum})
 
 
+def one_of(default: str, *others: str) -> Any:
+    """Text with its default and what else it may be."""
+    return dataclasses.field(default=default, metadata={"choices": (default, *others)})
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What every node's parameters have. explained_in: the YAML file, for messages.
 
-    Raises ParameterError for a number outside its range.
+    Raises ParameterError for a number outside its range, and a text that is none of its choices.
     """
 
     explained_in: ClassVar[str]
@@ -47,6 +53,9 @@ class Parameters:
             if minimum is not None and value > entry.metadata["maximum"]:
                 maximum = entry.metadata["maximum"]
                 raise ParameterError(f"parameter ~{entry.name} must be at most {maximum:g}, found {value}")
+            choices = entry.metadata.get("choices", (value,))
+            if value not in choices:
+                raise ParameterError(f"parameter ~{entry.name} must be one of {', '.join(choices)}, found '{value}'")
 
     @classmethod
     def from_dictionary(cls: type[AnyParameters], values: dict[str, Any]) -> AnyParameters:
@@ -85,6 +94,11 @@ class NodeParameters(Parameters):
     reset_on_time_jump: bool = True
     odometry_jump: float = at_least(0.0, 1.0)
     # Inputs
+    image_transport: str = one_of("raw", "compressed")
+    depth_transport: str = one_of("as_image", "raw", "compressed")
+    pose_source: str = one_of("odom", "tf")
+    odom_frame: str = "odom"
+    base_frame: str = "base_link"
     input_is_rectified: bool = True
     base_to_camera: tuple[float, ...] = ()
     odometry_buffer: float = at_least(0.1, 2.0)
@@ -93,6 +107,7 @@ class NodeParameters(Parameters):
     silence_warning: float = at_least(0.1, 5.0)
     # Outputs
     predict_rate: float = at_least(0.0, 1.0)
+    predict_ahead: float = at_least(0.0, 0.0, LONGEST_LOOK_AHEAD)
     prediction_samples: int = at_least(1, 4, MOST_SAMPLES)
     service_timeout: float = at_least(0.1, 5.0)
 
@@ -103,11 +118,25 @@ class NodeParameters(Parameters):
                 "parameter ~base_to_camera must be [x, y, z, qx, qy, qz, qw] or [] (then TF is asked), "
                 f"found {len(self.base_to_camera)} numbers"
             )
+        if not (self.odom_frame.strip("/") and self.base_frame.strip("/")):
+            raise ParameterError("parameters ~odom_frame and ~base_frame must be names of frames, found an empty one")
         if self.base_to_camera:
             try:
                 RigidPose.checked(self.base_to_camera[:3], self.base_to_camera[3:])
             except PoseError as error:
                 raise ParameterError(f"parameter ~base_to_camera: {error}") from error
+
+    @property
+    def transform(self) -> tuple[str, str] | None:
+        """The frames between which TF is asked for the robot's pose: odometry's and the robot's; None: it is not."""
+        return (self.odom_frame, self.base_frame) if self.pose_source == "tf" else None
+
+    @property
+    def compressed_inputs(self) -> tuple[str, ...]:
+        """Which of image, depth and objects come compressed."""
+        depth_transport = self.image_transport if self.depth_transport == "as_image" else self.depth_transport
+        transports = {"image": self.image_transport, "depth": depth_transport, "objects": depth_transport}
+        return tuple(name for name, transport in transports.items() if transport == "compressed")
 
 
 def _as_kind(name: str, value: Any, kind: type) -> Any:

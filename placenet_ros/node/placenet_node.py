@@ -17,7 +17,8 @@ from typing import Callable
 import rospkg
 import rospy
 from geometry_msgs.msg import PoseStamped
-from std_srvs.srv import Trigger, TriggerRequest, TriggerResponse
+from sensor_msgs.msg import Image
+from std_srvs.srv import SetBool, SetBoolRequest, SetBoolResponse, Trigger, TriggerRequest, TriggerResponse
 
 from placenet_ros.node.activity import Activity
 from placenet_ros.node.diagnostics import Diagnostics
@@ -26,7 +27,7 @@ from placenet_ros.node.episodes import EpisodeWatch
 from placenet_ros.node.frames import Frames
 from placenet_ros.node.heartbeat import Heartbeat
 from placenet_ros.node.inbox import Inbox
-from placenet_ros.node.inputs import Inputs
+from placenet_ros.node.inputs import TRANSFORM, Inputs
 from placenet_ros.node.live_scene import LiveScene
 from placenet_ros.node.parameters import NodeParameters, ParameterError
 from placenet_ros.node.request import Request, RequestError
@@ -36,7 +37,6 @@ from placenet_ros.node.tasks import Tasks
 from placenet_ros.node.worker import Worker
 from placenet_ros.srv import PredictView, PredictViewRequest, PredictViewResponse
 
-WATCHED_INPUTS = ["image", "camera_info", "odom"]
 STOP_SECONDS = 0.5  # for what the worker is doing to end
 
 
@@ -53,7 +53,8 @@ class PlaceNetNode:
         self._activity = Activity()
         self._drops = DropCounter(rospy.logwarn)
         self._episodes = EpisodeWatch(parameters.reset_on_time_jump)
-        self._silence = SilenceWatch(WATCHED_INPUTS, parameters.silence_warning)
+        pose_input = "odom" if parameters.transform is None else TRANSFORM
+        self._silence = SilenceWatch(["image", "camera_info", pose_input], parameters.silence_warning)
         self._frames = Frames(parameters.base_to_camera)
         self._inbox = Inbox(
             parameters.odometry_buffer,
@@ -63,16 +64,31 @@ class PlaceNetNode:
             self._episodes,
             self._drops,
         )
-        self._inputs = Inputs(self._inbox, self._drops, self._silence, self._on_query)
+        self._inputs = Inputs(
+            self._inbox,
+            self._drops,
+            self._silence,
+            self._frames,
+            parameters.compressed_inputs,
+            parameters.transform,
+            self._on_query,
+        )
         period = 1 / parameters.predict_rate if parameters.predict_rate else 0.0
         self._worker = Worker(self._inbox, self._make_tasks, period, failed)
         diagnostics = Diagnostics(
-            self._inbox, self._activity, self._drops, self._silence, self._scene, self._inputs.has_publisher
+            self._inbox,
+            self._activity,
+            self._drops,
+            self._silence,
+            self._scene,
+            self._is_paused,
+            self._inputs.silence_line,
         )
         self._heartbeat = Heartbeat(self._inbox.note_clock, diagnostics.beat, failed)
         self._services = [
             rospy.Service("~predict_view", PredictView, self._on_predict_view),
             rospy.Service("~reset", Trigger, self._on_reset),
+            rospy.Service("~pause", SetBool, self._on_pause),
         ]
         rospy.on_shutdown(lambda: self._worker.stop(STOP_SECONDS))
         self._worker.start()
@@ -95,6 +111,7 @@ class PlaceNetNode:
             self._episodes,
             self._drops,
             self._activity,
+            self._inputs.topic,
         )
         self._silence.begin(time.monotonic())
         rospy.loginfo(
@@ -106,6 +123,9 @@ class PlaceNetNode:
     def _scene(self) -> LiveScene | None:
         return None if self._tasks is None else self._tasks.scene
 
+    def _is_paused(self) -> bool:
+        return self._tasks is not None and self._tasks.is_paused
+
     # ---- Requests ----
 
     def _on_query(self, query: PoseStamped) -> None:
@@ -116,7 +136,8 @@ class PlaceNetNode:
             view = self._ask(Request(lambda tasks: tasks.answer(asked.pose)))
         except RequestError as refusal:
             return PredictViewResponse(success=False, message=str(refusal))
-        return PredictViewResponse(True, "", *view)
+        pictures = {name: Image() if picture is None else picture for name, picture in view._asdict().items()}
+        return PredictViewResponse(success=True, **pictures)
 
     def _on_reset(self, _: TriggerRequest) -> TriggerResponse:
         try:
@@ -124,6 +145,14 @@ class PlaceNetNode:
         except RequestError as refusal:
             return TriggerResponse(success=False, message=str(refusal))
         return TriggerResponse(success=True, message=f"episode {episode} begins")
+
+    def _on_pause(self, asked: SetBoolRequest) -> SetBoolResponse:
+        try:
+            self._ask(Request(lambda tasks: tasks.pause(asked.data)))
+        except RequestError as refusal:
+            return SetBoolResponse(success=False, message=str(refusal))
+        line = "paused: no image becomes an observation" if asked.data else "goes on: images become observations"
+        return SetBoolResponse(success=True, message=line)
 
     def _ask(self, request: Request):
         self._inbox.put_request(request)

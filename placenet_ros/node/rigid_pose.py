@@ -68,6 +68,15 @@ class RigidPose:
         rotated = self.rotation() @ inner.position
         return RigidPose(self.position + rotated, _product(self.quaternion, inner.quaternion))
 
+    @classmethod
+    def identity(cls) -> RigidPose:
+        """Of a frame in itself."""
+        return cls(np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]))
+
+    def inverse(self) -> RigidPose:
+        """The pose of the parent's frame in this one."""
+        return RigidPose(-self.rotation().T @ self.position, self.quaternion * (-1.0, -1.0, -1.0, 1.0))
+
     def interpolated(self, other: RigidPose, fraction: float) -> RigidPose:
         """The pose a fraction (0..1) of the way to `other`: straight in position, slerp in orientation."""
         position = (1 - fraction) * self.position + fraction * other.position

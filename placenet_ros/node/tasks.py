@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import rospy
 from geometry_msgs.msg import PoseStamped
@@ -36,7 +36,10 @@ ROLL_DEGREES = 5.0  # more than the sway of a robot on wheels
 
 
 class Tasks:
-    """Everything the worker can do; see `placenet_node.PlaceNetNode` for the parts it is given."""
+    """Everything the worker can do; see `placenet_node.PlaceNetNode` for the parts it is given.
+
+    topic: returns the topic of an input.
+    """
 
     def __init__(
         self,
@@ -47,9 +50,12 @@ class Tasks:
         episodes: EpisodeWatch,
         drops: DropCounter,
         activity: Activity,
+        topic: Callable[[str], str],
     ):
         self._inbox, self._frames, self._episodes = inbox, frames, episodes
-        self._drops, self._activity = drops, activity
+        self._drops, self._activity, self._topic = drops, activity, topic
+        self.is_paused = False  # then no image becomes an observation
+        self._predict_ahead = parameters.predict_ahead
         self._samples = parameters.prediction_samples
         self._usual_error = model.evaluation.rmse
         gate = KeyframeGate(parameters.keyframe_distance, parameters.keyframe_angle, parameters.keyframe_period)
@@ -75,12 +81,14 @@ class Tasks:
 
     def observe(self, posed: PosedImage) -> None:
         """Add an image to the scene if it is worth it, and tell what the scene is now."""
+        if self.is_paused:
+            return
         try:
             self._observe(posed)
         except FrameError as error:
             self._drops.count("no transform", str(error))
         except ImageError as error:
-            self._drops.count(f"image: {error.kind}", f"{rospy.resolve_name('image')}: {error}")
+            self._drops.count(f"image: {error.kind}", f"{self._topic('image')}: {error}")
 
     def _observe(self, posed: PosedImage) -> None:
         header = posed.image.header
@@ -99,7 +107,7 @@ class Tasks:
                 f"turn its pictures upright, or look whether TF or ~base_to_camera of {header.frame_id} is right"
             )
         for name in posed.missing:
-            topic = rospy.resolve_name(name)
+            topic = self._topic(name)
             self._drops.count(
                 f"no {name}",
                 f"{topic}: an observation goes without {name}, none came within ~join_tolerance of the image's stamp "
@@ -147,8 +155,8 @@ class Tasks:
             self._drops.count("queries refused", f"{rospy.resolve_name('query_pose')}: {refusal}")
 
     def predict_current(self) -> None:
-        """Publish what the camera should see now, if somebody listens and the robot's pose is news."""
-        odometry = self._inbox.newest_odometry()
+        """Publish what the camera should see ~predict_ahead from now, if somebody listens and the robot moved on."""
+        odometry = self._inbox.odometry_ahead(self._predict_ahead)
         if odometry is None or odometry.stamp == self._predicted_stamp:
             return
         if not len(self.scene) or not self._outputs.has_view_listener():
@@ -166,6 +174,10 @@ class Tasks:
     def work_in_idle_time(self) -> bool:
         """Do one short step (20 ms) of what can wait; returns whether there was anything to do."""
         return self.scene.work()
+
+    def pause(self, is_paused: bool) -> None:
+        """Whether images are left alone from now on."""
+        self.is_paused = is_paused
 
     def start_over(self) -> int:
         """Forget the scene; returns the number of the episode that begins."""

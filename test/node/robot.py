@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+import unittest
 from pathlib import Path
 from xmlrpc.client import ServerProxy
 
@@ -22,6 +23,9 @@ import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, TransformStamped
 from nav_msgs.msg import Odometry
+from placenet_ros.msg import ModelInfo, PlaceEmbedding
+from placenet_ros.srv import PredictView
+from rosgraph_msgs.msg import Log
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -32,16 +36,20 @@ from placenet_ros.scene.camera import PinholeCamera
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0  # seconds until a test gives up; generous, since machines may be busy
 CAMERA = PinholeCamera(64, 48, 40.0, 40.0, 31.5, 23.5)  # 77 x 62 degrees
+TOPICS = ("image", "depth", "objects", "camera_info", "odom", "query_pose")
 CAMERA_HEIGHT = 0.8
 CAMERA_FRAME = "camera_color_optical_frame"
 IMAGE_SIZE = 32  # of the tiny weights
 
 
-def save_tiny_weights(folder):
-    """Random weights of the smallest network; its predictions differ with the pose, and hardly by chance."""
+def save_tiny_weights(folder, **settings):
+    """Random weights of the smallest network; its predictions differ with the pose, and hardly by chance.
+
+    settings: further ones of its PlaceNetConfig.
+    """
     torch.manual_seed(0)
     sizes = {"representation_channels": 16, "hidden_channels": 8, "canvas_channels": 8, "layers": 2}
-    model = PlaceNet(PlaceNetConfig(image_size=IMAGE_SIZE, shared_core=True, **sizes))
+    model = PlaceNet(PlaceNetConfig(image_size=IMAGE_SIZE, shared_core=True, **sizes, **settings))
     with torch.no_grad():
         model.prior_head.bias[model.config.latent_channels :] = -10.0  # a small standard deviation
         model.image_head.mean.weight *= 30.0  # more contrast
@@ -236,7 +244,7 @@ def running_node(weights, name="placenet_node", **parameters):
 
 def start_node(name="placenet_node", namespace="/robot", output=subprocess.PIPE, **parameters):
     """Start it, on the topics of a namespace, and return at once. output: where what it prints goes."""
-    topics = [f"{topic}:={namespace}/{topic}" for topic in ("image", "depth", "camera_info", "odom", "query_pose")]
+    topics = [f"{topic}:={namespace}/{topic}" for topic in TOPICS]
     settings = [f"_{key}:={value}" for key, value in parameters.items()]
     command = [sys.executable, str(REPOSITORY / "nodes" / "placenet_node"), f"__name:={name}", *topics, *settings]
     environment = dict(os.environ, OMP_NUM_THREADS="1")
@@ -256,3 +264,37 @@ def end(process):
 
 def temporary_folder():
     return tempfile.TemporaryDirectory(prefix="placenet-test-")
+
+
+class NodeCase(unittest.TestCase):
+    """A node that serves all tests of a class."""
+
+    robot_kind, node_settings, weights_settings = Robot, {}, {}
+
+    @classmethod
+    def setUpClass(cls):
+        folder = temporary_folder()
+        cls.addClassCleanup(folder.cleanup)
+        weights = save_tiny_weights(Path(folder.name) / "tiny", **cls.weights_settings)
+        cls.log = Collected("/rosout", Log)
+        cls.addClassCleanup(cls.log.close)
+        cls.name = cls.__name__.lower()
+        cls.robot = cls.robot_kind()
+        node = running_node(weights, cls.name, prediction_samples=2, **cls.node_settings)
+        node.__enter__()
+        cls.addClassCleanup(node.__exit__, None, None, None)
+        cls.model = Collected(f"/{cls.name}/model_info", ModelInfo).wait_for()
+        cls.diagnostics = Diagnostics(cls.name)
+        cls.embeddings = Collected(f"/{cls.name}/place_embedding", PlaceEmbedding)
+        cls.predict_view = rospy.ServiceProxy(f"/{cls.name}/predict_view", PredictView)
+
+    def embedding_at(self, stamp):
+        return self.embeddings.wait_for(lambda message: message.header.stamp == stamp)
+
+    def listen(self, topic, kind):
+        collected = Collected(f"/{self.name}/{topic}", kind).wait_until_connected()
+        self.addCleanup(collected.close)
+        return collected
+
+    def warnings(self):
+        return [m.msg for m in self.log.messages if m.name == f"/{self.name}" and m.level >= Log.WARN]

@@ -52,6 +52,32 @@ def test_nothing_is_extrapolated():
     assert OdometryBuffer(2.0).at(0) is None
 
 
+def test_ahead_goes_on_with_the_last_motion_in_arcs():
+    """1 m/s and 1 rad/s: a circle of 1 m radius."""
+    buffer = OdometryBuffer(2.0)
+    for step in range(51):
+        at = step / 50
+        pose = turned(at, (math.sin(at), 1 - math.cos(at), 0.0))
+        buffer.add(OdometrySample(int(at * SECOND), pose, "odom", "base", ()))
+    for seconds in (0.0, 0.1, 0.2, 0.5, 2.0):
+        found = buffer.ahead(seconds)
+        then = 1.0 + seconds
+        np.testing.assert_allclose(found.pose.position, (math.sin(then), 1 - math.cos(then), 0.0), atol=0.005)
+        assert yaw_of(found.pose) == pytest.approx(then)
+        assert found.stamp == pytest.approx(then * SECOND, abs=1)
+
+
+def test_ahead_of_a_single_pose_is_that_pose():
+    assert OdometryBuffer(2.0).ahead(1.0) is None
+    found = buffer_of((10.0, 3.0, 0.4)).ahead(1.0)
+    assert (found.pose.position[0], found.stamp) == (3.0, 11 * SECOND)
+
+
+def test_inverse_undoes_a_pose():
+    pose = RigidPose.checked((1, 2, 3), (0.1, -0.2, 0.3, 0.9))
+    np.testing.assert_allclose((pose.inverse() @ pose).matrix(), np.eye(4), atol=1e-12)
+
+
 def test_old_odometry_is_forgotten_and_images_older_than_it_are_past():
     buffer = buffer_of((10.0, 1.0, 0.0), (11.0, 2.0, 0.0), (12.5, 3.0, 0.0))
     assert buffer.at(int(10.5 * SECOND)) is None

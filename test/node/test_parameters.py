@@ -48,8 +48,26 @@ def test_whole_numbers_do_for_numbers():
         ({"base_to_camera": [1.0, 2.0]}, "~base_to_camera must be .* found 2 numbers"),
         ({"base_to_camera": [0.0] * 7}, "~base_to_camera: .* norm 0"),
         ({"weights": 3}, "~weights must be text, found 3"),
+        ({"image_transport": "theora"}, "~image_transport must be one of raw, compressed, found 'theora'"),
+        ({"pose_source": "TF"}, "~pose_source must be one of odom, tf, found 'TF'"),
+        ({"base_frame": "/"}, "~odom_frame and ~base_frame must be names of frames"),
+        ({"predict_ahead": 11.0}, "~predict_ahead must be at most 10, found 11"),
     ],
 )
 def test_impossible_values_are_errors_that_say_what_was_expected(values, complaint):
     with pytest.raises(ParameterError, match=complaint):
         NodeParameters.from_dictionary(values)
+
+
+@pytest.mark.parametrize(
+    "image, depth, compressed",
+    [
+        ("raw", "as_image", ()),
+        ("compressed", "as_image", ("image", "depth", "objects")),
+        ("compressed", "raw", ("image",)),
+        ("raw", "compressed", ("depth", "objects")),
+    ],
+)
+def test_depth_and_objects_come_as_the_image_does_unless_said_otherwise(image, depth, compressed):
+    found = NodeParameters(image_transport=image, depth_transport=depth)
+    assert found.compressed_inputs == compressed

@@ -51,9 +51,10 @@ def at_work(monkeypatch):
     model = SimpleNamespace(
         memory=Memory(), evaluation=SimpleNamespace(rmse=20.0), camera=PinholeCamera.square(16, 60.0)
     )
-    inbox = SimpleNamespace(newest_odometry=lambda: SimpleNamespace(stamp=1))
+    newest = SimpleNamespace(stamp=1)
+    inbox = SimpleNamespace(newest_odometry=lambda: newest, odometry_ahead=lambda seconds: newest)
     frames = SimpleNamespace(query=lambda *_: None, camera_frame=lambda *_: None)
-    return tasks.Tasks(model, NodeParameters(prediction_samples=4), inbox, frames, None, None, Activity())
+    return tasks.Tasks(model, NodeParameters(prediction_samples=4), inbox, frames, None, None, Activity(), str)
 
 
 @pytest.mark.parametrize("listeners, samples", [(0, 0), (1, 4)])

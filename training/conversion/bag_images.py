@@ -5,15 +5,14 @@ Which images, and at which poses, is left to `bags`.
 
 from __future__ import annotations
 
-import struct
 import sys
 from collections.abc import Collection
 from typing import Any
 
 import cv2
 import numpy as np
-import simplejpeg
 
+from placenet_ros.node.compressed_images import decoded_colours, decoded_depth, decoded_labels, is_compressed
 from placenet_ros.node.image_layout import (
     BYTES_PER_PIXEL,
     COLOUR_ENCODINGS,
@@ -27,10 +26,6 @@ from placenet_ros.node.image_layout import (
 from placenet_ros.scene.camera import PinholeCamera, ViewResampler
 from training.data.shards import FARTHEST_DEPTH
 
-MOST_PIXELS = 1 << 26  # of a compressed image: what claims more is not decoded
-PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-COMPRESSED_DEPTH_HEADER = struct.Struct("<iff")  # of compressed_depth_image_transport: format, and two coefficients
-
 _TO_RGB = {
     "bgr8": cv2.COLOR_BGR2RGB,
     "rgba8": cv2.COLOR_RGBA2RGB,
@@ -41,16 +36,6 @@ _TO_RGB = {
 _TYPES = {1: np.dtype("u1"), 2: np.dtype("u2"), 4: np.dtype("f4")}  # of one channel, by bytes
 
 
-def is_compressed(message: Any) -> bool:
-    """Whether it is a sensor_msgs/CompressedImage."""
-    return hasattr(message, "format")
-
-
-def encoding_of(message: Any) -> str:
-    """The encoding of the pixels of an Image, or those a CompressedImage was made from; "" where it does not say."""
-    return message.format.split(";")[0].strip() if is_compressed(message) else message.encoding
-
-
 def is_compressed_depth(message: Any) -> bool:
     """Whether it is a CompressedImage of compressed_depth_image_transport."""
     return is_compressed(message) and "compressedDepth" in message.format
@@ -59,10 +44,7 @@ def is_compressed_depth(message: Any) -> bool:
 def colours(message: Any) -> np.ndarray:
     """The image as rgb uint8 (height, width, 3). Raises ImageError."""
     if is_compressed(message):
-        if is_compressed_depth(message):
-            raise ImageError("bad encoding", "expected a colour image, found depth (compressedDepth)")
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        return cv2.cvtColor(_decoded(message.data, flags), cv2.COLOR_BGR2RGB)
+        return decoded_colours(message)
     values = _pixels(message, COLOUR_ENCODINGS)
     if values.dtype == np.uint16:
         values = cv2.convertScaleAbs(values, alpha=255 / 65535)
@@ -71,28 +53,12 @@ def colours(message: Any) -> np.ndarray:
 
 def depth(message: Any) -> np.ndarray:
     """A depth image as stored (height, width): uint16 millimetres, or float32 metres. Raises ImageError."""
-    if is_compressed_depth(message):
-        return _compressed_depth(message)
-    if not is_compressed(message):
-        return _pixels(message, DEPTH_ENCODINGS)
-    values = _decoded(message.data, cv2.IMREAD_UNCHANGED)
-    if values.dtype != np.uint16 or values.ndim != 2:
-        raise ImageError(
-            "bad encoding", "compressed depth must be a PNG of 16 bits and one channel, or compressedDepth"
-        )
-    return values
+    return decoded_depth(message) if is_compressed(message) else _pixels(message, DEPTH_ENCODINGS)
 
 
 def labels(message: Any) -> np.ndarray:
     """An image of class ids (height, width) uint8. Raises ImageError."""
-    if is_compressed(message):
-        if not bytes(message.data[:8]) == PNG_SIGNATURE:
-            raise ImageError("bad encoding", "compressed class ids must be a PNG: others change the ids")
-        values = _decoded(message.data, cv2.IMREAD_UNCHANGED)
-        if values.ndim != 2:
-            raise ImageError("bad encoding", f"class ids need one channel, found {values.shape[2]}")
-    else:
-        values = _pixels(message, LABEL_ENCODINGS)
+    values = decoded_labels(message) if is_compressed(message) else _pixels(message, LABEL_ENCODINGS)
     if values.max() > MAX_LABEL:
         raise ImageError("bad label", f"a class id is above {MAX_LABEL}, the largest that there can be")
     return values.astype(np.uint8)
@@ -116,47 +82,6 @@ def _pixels(message: Any, encodings: Collection[str]) -> np.ndarray:
         return packed.reshape(message.height, message.width, size)
     stored = _TYPES[size].newbyteorder(">" if message.is_bigendian else "<")
     return packed.view(stored).astype(_TYPES[size], copy=False)
-
-
-def _decoded(data: np.ndarray, flags: int) -> np.ndarray:
-    """A PNG or JPEG, decoded by OpenCV once its size is known to be sane."""
-    width, height = _coded_size(bytes(data[:64]), data)
-    if not 0 < width * height <= MOST_PIXELS:
-        raise ImageError("bad size", f"a compressed image claims {width} x {height} pixels")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise ImageError("not decoded", f"a compressed image cannot be decoded: {error.err}") from error
-    if image is None:
-        raise ImageError("not decoded", "a compressed image is damaged: it cannot be decoded")
-    return image
-
-
-def _coded_size(head: bytes, data: np.ndarray) -> tuple[int, int]:
-    if head.startswith(PNG_SIGNATURE) and len(head) >= 24:
-        return struct.unpack_from(">II", head, 16)
-    if head.startswith(JPEG_SIGNATURE):
-        try:
-            height, width, *_ = simplejpeg.decode_jpeg_header(bytes(data), strict=False)
-            return width, height
-        except (ValueError, LookupError) as error:  # LookupError: of a colour space that it does not know
-            raise ImageError("not decoded", "a compressed image is damaged: it has no JPEG header") from error
-    raise ImageError("bad encoding", "a compressed image is neither a JPEG nor a PNG")
-
-
-def _compressed_depth(message: Any) -> np.ndarray:
-    """Of compressed_depth_image_transport: a header, then a PNG of millimetres or of quantised inverse metres."""
-    header = COMPRESSED_DEPTH_HEADER.size
-    if len(message.data) <= header or "rvl" in message.format.lower():
-        raise ImageError("bad encoding", f"depth of format '{message.format}' is not supported, only that with PNG is")
-    values = _decoded(message.data[header:], cv2.IMREAD_UNCHANGED)
-    if values.dtype != np.uint16 or values.ndim != 2:
-        raise ImageError("bad encoding", "compressedDepth must hold a PNG of 16 bits and one channel")
-    if encoding_of(message) != "32FC1":
-        return values
-    _, scale, offset = COMPRESSED_DEPTH_HEADER.unpack_from(bytes(message.data[:header]))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(values > 0, np.float32(scale) / (values - np.float32(offset)), 0).astype(np.float32)
 
 
 class ModelView:

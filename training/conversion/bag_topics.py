@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from placenet_ros.node.compressed_images import encoding_of, is_compressed
 from placenet_ros.node.image_layout import COLOUR_ENCODINGS, LABEL_ENCODINGS
 from training.configuration import UserError
 from training.conversion.bag_file import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, ODOMETRY, TOPICS_SHOWN, TRANSFORMS, Bag
-from training.conversion.bag_images import encoding_of, is_compressed, is_compressed_depth
+from training.conversion.bag_images import is_compressed_depth
 
 DEMO_IMAGE = "/camera/color/image_raw"
 DEMO_DEPTH = "/camera/aligned_depth_to_color/image_raw"
