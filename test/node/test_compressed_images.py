@@ -13,8 +13,15 @@ from placenet_ros.node.compressed_images import MOST_PIXELS, check_compressed
 from placenet_ros.node.image_layout import ImageError
 
 RGB = np.zeros((48, 64, 3), np.uint8)
-RGB[:16, :, 0], RGB[16:, :, 2] = 200, 200  # red above, blue below; where blocks of a JPEG meet
+RGB[:24, :, 0], RGB[24:, :, 2] = 200, 200  # red above, blue below
 MILLIMETRES = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 20
+
+
+def assert_shows_rgb(found):
+    """But for where a JPEG mixes both colours."""
+    assert found.shape == RGB.shape
+    away = np.r_[0:12, 36:48]
+    assert np.abs(found.astype(int) - RGB)[away].max() <= 3
 
 
 def compressed(data, name="jpeg"):
@@ -52,12 +59,11 @@ def with_orientation(data, orientation):
 @pytest.mark.parametrize("name", ["jpeg", "rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed rgb8", "png", ""])
 @pytest.mark.parametrize("data", [png(), jpeg(), jpeg(RGB, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
 def test_colours_are_red_green_and_blue_whatever_the_format_says(name, data):
-    found = images.colours(compressed(data, name)).astype(int)
-    assert np.abs(found - RGB).max() <= 3
+    assert_shows_rgb(images.colours(compressed(data, name)))
 
 
 def test_image_is_not_turned_by_what_a_photograph_would_say():
-    np.testing.assert_allclose(images.colours(compressed(with_orientation(jpeg(), 6))), RGB, atol=3)
+    assert_shows_rgb(images.colours(compressed(with_orientation(jpeg(), 6))))
 
 
 def test_grey_jpeg_is_read_as_grey_colours():

@@ -25,6 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SEED, SECONDS = 10_000_009, 12.0
 IMAGE, DEPTH = "/camera/color/image_raw", "/camera/aligned_depth_to_color/image_raw"
 OBJECTS, CAMERA_INFO = "/camera/objects/image_raw", "/camera/color/camera_info"
+HUGE_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\0\0\xff\xff" * 2 + bytes(9) + b"\0\0\0\0IEND\xaeB`\x82"
 PICTURES = (IMAGE, DEPTH, OBJECTS, CAMERA_INFO)
 
 
@@ -275,7 +276,7 @@ def test_compressed_depth_in_metres_is_read_back_to_its_quantisation():
         ("depth", "16UC1; compressedDepth rvl", bytes(100), "compressedDepth rvl' is not supported"),
         ("colours", "jpeg", b"\xff\xd8\xff" + bytes(100), "damaged"),
         ("colours", "h264", bytes(100), "neither a JPEG nor a PNG"),
-        ("colours", "png", b"\x89PNG\r\n\x1a\n" + bytes(8) + b"\0\0\xff\xff" * 2, "claims 65535 x 65535 pixels"),
+        ("colours", "png", HUGE_PNG, "claims 65535 x 65535 pixels"),
         ("labels", "jpeg", b"\xff\xd8\xff" + bytes(100), "compressed class ids must be a PNG"),
     ],
 )
