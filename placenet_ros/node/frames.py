@@ -117,7 +117,7 @@ class _Listener(tf2_ros.TransformListener):
         return any(
             (self._newest[transform.child_frame_id] - transform.header.stamp).to_sec() > MIN_JUMP_SECONDS
             for transform in transforms
-            if transform.child_frame_id in self._newest
+            if transform.child_frame_id in self._newest and transform.header.stamp.to_nsec()  # 0: without a stamp
         )
 
     def _tell(self, parent: str, child: str, on_pose: Callable[[int, RigidPose], None]) -> None:
