@@ -1,13 +1,15 @@
 """Write a ROS 1 bag of a robot driving through a made house: `python -m training.make_bag OUT.bag seed=3 seconds=30`.
 
-    /camera/color/image_raw                   sensor_msgs/Image, rgb8, 320 x 240, 10 Hz
+    /camera/color/image_raw                   sensor_msgs/Image, rgb8; 320 x 240, 10 Hz unless told otherwise
     /camera/color/camera_info                 sensor_msgs/CameraInfo, no distortion
     /camera/aligned_depth_to_color/image_raw  sensor_msgs/Image, 16UC1, millimetres, 0 = none
     /camera/objects/image_raw                 sensor_msgs/Image, mono8, indices into training.houses.CLASS_NAMES
     /odom                                     nav_msgs/Odometry, 50 Hz, base_link in odom, without noise
     /tf, /tf_static                           odom -> base_link; base_link -> camera_color_optical_frame (latched)
 
-The odom frame is where the robot starts, on the floor. Needs no ROS. The same arguments give the same messages.
+The odom frame is where the robot starts, on the floor. With `there_and_back` the robot drives back at half time and
+ends as it began: such a bag can be played again and again, and the robot never jumps. Needs no ROS. The same arguments
+give the same messages.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from rosbags.rosbag1 import Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from placenet_ros.scene.depth import millimetres
-from training.configuration import UserError, argument, parse, run_command, setting
+from training.configuration import UserError, argument, parse, run_command, section, setting
 from training.houses.draws import Draws
 from training.houses.house import House
 from training.houses.pictures import HousePictures
@@ -31,11 +33,14 @@ from training.houses.plan import make_house
 from training.houses.waypoints import Path as DrivenPath
 from training.houses.waypoints import plan_walk
 
-WIDTH, HEIGHT, FOCAL_LENGTH = 320, 240, 200.0  # pixels; a wider view than the model's
-IMAGE_PERIOD, ODOMETRY_PERIOD = 100_000_000, 20_000_000  # nanoseconds
+FOCAL_LENGTH = 0.625  # of the width: a wider view, 77 degrees, than the model's
+LARGEST_SIDE = 4096  # pixels
+ODOMETRY_PERIOD = 20_000_000  # nanoseconds
 IMAGE_OFFSET = 10_000_000  # nanoseconds: pictures are taken between two odometry messages, as on a robot
 START = 1_700_000_000_000_000_000  # nanoseconds since 1970, of the first message
 SPEED, TURN_RATE = 0.5, 0.8  # metres and radians per second
+HALF_TURN_SECONDS = np.pi / TURN_RATE
+SHORTEST_RETURN = 10.0  # seconds of a drive there and back: two half turns take 8
 CAMERA_HEIGHTS, CAMERA_TILTS = (0.5, 1.0), (-8.0, 0.0)  # metres, degrees
 CAMERA_AHEAD = 0.1  # metres from the base's centre
 FRAMES_AT_ONCE = 20  # pictures in memory
@@ -56,18 +61,51 @@ TOPICS = {
 
 
 @dataclass(frozen=True)
+class CameraConfig:
+    """The robot's camera."""
+
+    width: int = setting(320, "Width of its pictures, pixels; at most 4096.")
+    height: int = setting(240, "Their height, pixels; at most 4096.")
+    rate: float = setting(10.0, "Pictures each second; at most 50, as often as odometry comes.")
+
+    def __post_init__(self):
+        if not (16 <= self.width <= LARGEST_SIDE and 16 <= self.height <= LARGEST_SIDE):
+            raise ValueError(
+                f"width and height must be within 16 and {LARGEST_SIDE}, found {self.width} x {self.height}"
+            )
+        if not 0.1 <= self.rate <= 1e9 / ODOMETRY_PERIOD:
+            raise ValueError(f"rate must be within 0.1 and {1e9 / ODOMETRY_PERIOD:g}, found {self.rate:g}")
+
+    @property
+    def period(self) -> int:
+        """Nanoseconds from picture to picture."""
+        return round(1e9 / self.rate)
+
+    @property
+    def focal_length(self) -> float:
+        """Pixels, both ways."""
+        return FOCAL_LENGTH * self.width
+
+
+@dataclass(frozen=True)
 class BagConfig:
     """Write a bag of a robot with a colour and depth camera that drives through a made house."""
 
     bag: str = argument("File to write; replaced if it exists.")
     seed: int = setting(10_000_000, "Seed of house and path; training uses those below 10,000,000.")
     seconds: float = setting(30.0, "Length of the drive, seconds; at most 3600.")
+    there_and_back: bool = setting(False, "Drive back at half time, and end as the drive began; at least 10 seconds.")
+    camera: CameraConfig = section(CameraConfig)
 
     def __post_init__(self):
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, found {self.seed}")
         if not 0.1 <= self.seconds <= 3600:
             raise ValueError(f"seconds must be within 0.1 and 3600, found {self.seconds:g}")
+        if self.there_and_back and self.seconds < SHORTEST_RETURN:
+            raise ValueError(
+                f"seconds must be at least {SHORTEST_RETURN:g} for a drive there and back, found {self.seconds:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -93,14 +131,23 @@ class Drive:
         return poses
 
 
-def plan_drive(seed: int, seconds: float) -> Drive:
-    """The drive of a seed."""
+def plan_drive(seed: int, seconds: float, returns: bool = False) -> Drive:
+    """The drive of a seed; where it `returns`, there and back."""
     draws, house = Draws(BAG_DRAWS, seed), make_house(seed)
     height, pitch = draws.between(*CAMERA_HEIGHTS), np.radians(draws.between(*CAMERA_TILTS))
-    return Drive(house, plan_walk(house, draws, seconds, SPEED, TURN_RATE, height), height, pitch)
+    path = plan_walk(house, draws, seconds, SPEED, TURN_RATE, height)
+    return Drive(house, there_and_back(path, seconds) if returns else path, height, pitch)
 
 
-def make_bag(bag: Path, seed: int, seconds: float) -> None:
+def there_and_back(path: DrivenPath, seconds: float) -> DrivenPath:
+    """As far along a path as leaves time to turn round, drive back and turn round again within these seconds."""
+    times, until = path.times(SPEED, TURN_RATE), seconds / 2 - HALF_TURN_SECONDS
+    there = np.concatenate([path.knots[times < until], path.at([until], SPEED, TURN_RATE)])
+    back = there[::-1] + (0.0, 0.0, np.pi)
+    return DrivenPath(np.concatenate([there, back, there[:1] + (0.0, 0.0, 2 * np.pi)]))
+
+
+def make_bag(bag: Path, seed: int, seconds: float, camera: CameraConfig | None = None, returns: bool = False) -> None:
     """Write the bag under a temporary name, then rename it. Raises UserError if that cannot be done."""
     partial = bag.with_name(bag.name + ".partial")
     try:
@@ -108,7 +155,7 @@ def make_bag(bag: Path, seed: int, seconds: float) -> None:
             raise IsADirectoryError(21, "it is a folder")
         partial.unlink(missing_ok=True)
         with Writer(partial) as writer:
-            write_messages(writer, plan_drive(seed, seconds), int(seconds * 1e9))
+            write_messages(writer, plan_drive(seed, seconds, returns), camera or CameraConfig(), int(seconds * 1e9))
         os.replace(partial, bag)
     except OSError as error:
         raise UserError(
@@ -119,7 +166,7 @@ def make_bag(bag: Path, seed: int, seconds: float) -> None:
             partial.unlink()
 
 
-def write_messages(writer: Writer, drive: Drive, duration: int) -> None:
+def write_messages(writer: Writer, drive: Drive, camera: CameraConfig, duration: int) -> None:
     """All messages of a drive of this many nanoseconds, in the order of their stamps."""
     connections = {
         topic: writer.add_connection(
@@ -134,7 +181,7 @@ def write_messages(writer: Writer, drive: Drive, duration: int) -> None:
     write("/tf_static", 0, camera_mount(drive))
     moves = motion_messages(drive, duration)
     time, topic, message = next(moves)
-    for picture_time, messages in picture_messages(drive, duration):
+    for picture_time, messages in picture_messages(drive, camera, duration):
         while time <= picture_time:
             write(topic, time, message)
             time, topic, message = next(moves)
@@ -208,22 +255,22 @@ def transform(header, child, translation, rotation):
 # Pictures
 
 
-def picture_messages(drive: Drive, duration: int) -> Iterator[tuple[int, dict]]:
+def picture_messages(drive: Drive, camera: CameraConfig, duration: int) -> Iterator[tuple[int, dict]]:
     """(nanoseconds after the start, {topic: message}) of each picture, with its depth, classes and calibration."""
-    times = np.arange(IMAGE_OFFSET, duration, IMAGE_PERIOD)
-    field_of_view = 2 * np.degrees(np.arctan(WIDTH / 2 / FOCAL_LENGTH))
-    with HousePictures(WIDTH, HEIGHT, field_of_view) as camera:
-        camera.load(drive.house)
+    times = np.arange(IMAGE_OFFSET, duration, camera.period)
+    field_of_view = 2 * np.degrees(np.arctan(camera.width / 2 / camera.focal_length))
+    with HousePictures(camera.width, camera.height, field_of_view) as house:
+        house.load(drive.house)
         for first in range(0, len(times), FRAMES_AT_ONCE):
             some = times[first : first + FRAMES_AT_ONCE]
-            pictures = camera.take(drive.camera_poses(some))
+            pictures = house.take(drive.camera_poses(some))
             depth = millimetres(pictures.depth)
             for number, time in enumerate(some.tolist()):
                 header = stamped(first + number, time, CAMERA)
                 yield (
                     time,
                     {
-                        "/camera/color/camera_info": calibration(header),
+                        "/camera/color/camera_info": calibration(header, camera),
                         "/camera/color/image_raw": image(header, "rgb8", pictures.rgb[number]),
                         "/camera/aligned_depth_to_color/image_raw": image(header, "16UC1", depth[number]),
                         "/camera/objects/image_raw": image(header, "mono8", pictures.objects[number]),
@@ -248,15 +295,16 @@ def image(header, encoding, pixels):
     )
 
 
-def calibration(header):
+def calibration(header, camera):
     """The sensor_msgs/CameraInfo of an ideal pinhole camera."""
-    centre_x, centre_y = WIDTH / 2 - 0.5, HEIGHT / 2 - 0.5  # pixel centres are at whole numbers here
-    intrinsics = np.array([[FOCAL_LENGTH, 0.0, centre_x], [0.0, FOCAL_LENGTH, centre_y], [0.0, 0.0, 1.0]])
+    focal = camera.focal_length
+    centre_x, centre_y = camera.width / 2 - 0.5, camera.height / 2 - 0.5  # pixel centres are at whole numbers here
+    intrinsics = np.array([[focal, 0.0, centre_x], [0.0, focal, centre_y], [0.0, 0.0, 1.0]])
     return message(
         "sensor_msgs/msg/CameraInfo",
         header=header,
-        height=HEIGHT,
-        width=WIDTH,
+        height=camera.height,
+        width=camera.width,
         distortion_model="plumb_bob",
         D=np.zeros(5),
         K=intrinsics.reshape(-1),
@@ -296,7 +344,7 @@ def quaternion(x, y, z, w):
 def main(argv: list[str]) -> None:
     """The command."""
     config = parse(BagConfig, argv, program="training.make_bag")
-    make_bag(Path(config.bag), config.seed, config.seconds)
+    make_bag(Path(config.bag), config.seed, config.seconds, config.camera, config.there_and_back)
     print(f"{config.bag}: {config.seconds:g} s through house {config.seed}", file=sys.stderr)
 
 

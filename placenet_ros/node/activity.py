@@ -10,23 +10,23 @@ KEPT_DELAYS = 200
 
 
 class Activity:
-    """Counts events by name, and keeps the last delays from an image's arrival to its embedding."""
+    """Counts events by name, and keeps how long the steps from an image to its embedding took the last times."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter = Counter()
         self._counts_before: Counter = Counter()
         self._before = time.monotonic()
-        self._delays: deque[float] = deque(maxlen=KEPT_DELAYS)
+        self._delays: dict[str, deque[float]] = {}
 
     def happened(self, event: str) -> None:
         with self._lock:
             self._counts[event] += 1
 
-    def took(self, seconds: float) -> None:
-        """Note one delay."""
+    def took(self, step: str, seconds: float) -> None:
+        """Note how long a step took."""
         with self._lock:
-            self._delays.append(seconds)
+            self._delays.setdefault(step, deque(maxlen=KEPT_DELAYS)).append(seconds)
 
     def counts(self) -> dict[str, int]:
         with self._lock:
@@ -41,8 +41,21 @@ class Activity:
             self._counts_before, self._before = Counter(self._counts), now
         return rates
 
-    def median_delay(self) -> float | None:
-        """Seconds; None before the first."""
+    def median_delays(self) -> dict[str, float]:
+        """Of each step, in the order in which they were first noted, seconds."""
         with self._lock:
-            delays = sorted(self._delays)
-        return delays[len(delays) // 2] if delays else None
+            delays = {step: sorted(seconds) for step, seconds in self._delays.items()}
+        return {step: seconds[len(seconds) // 2] for step, seconds in delays.items()}
+
+
+class StepTimes:
+    """Notes steps that follow one another. since: when the first one began, seconds, monotonic."""
+
+    def __init__(self, activity: Activity, since: float):
+        self._activity, self._since = activity, since
+
+    def done(self, step: str) -> None:
+        """Note that a step is done, which began when the one before was."""
+        now = time.monotonic()
+        self._activity.took(step, now - self._since)
+        self._since = now

@@ -65,7 +65,7 @@ class Diagnostics:
         return status
 
     def _amounts(self, scene: LiveScene | None) -> dict[str, object]:
-        counts, rates, delay = self._activity.counts(), self._activity.rates(), self._activity.median_delay()
+        counts, rates = self._activity.counts(), self._activity.rates()
         amounts: dict[str, object] = {
             "images received": self._inbox.images_received,
             "images replaced by a newer one": self._inbox.images_superseded,
@@ -73,8 +73,8 @@ class Diagnostics:
         for event in ("keyframes", "views"):
             amounts[event] = counts.get(event, 0)
             amounts[f"{event} per second"] = f"{rates.get(event, 0.0):.1f}"
-        if delay is not None:
-            amounts["image to embedding, median ms"] = f"{1000 * delay:.0f}"
+        for step, seconds in self._activity.median_delays().items():
+            amounts[f"{step}, median ms"] = f"{1000 * seconds:.1f}"
         if scene is not None:
             amounts.update(episode=scene.episode_id, place=scene.place_id, observations=len(scene))
         return amounts

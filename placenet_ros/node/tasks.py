@@ -13,7 +13,7 @@ import rospy
 from geometry_msgs.msg import PoseStamped
 from std_msgs.msg import Header
 
-from placenet_ros.node.activity import Activity
+from placenet_ros.node.activity import Activity, StepTimes
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.episodes import EpisodeWatch
 from placenet_ros.node.frames import FrameError, Frames
@@ -113,14 +113,22 @@ class Tasks:
                 f"{topic}: an observation goes without {name}, none came within ~join_tolerance of the image's stamp "
                 f"in ~odometry_wait; compare the stamps: rostopic echo {topic}/header",
             )
+        steps = StepTimes(self._activity, posed.arrived)
+        age = (rospy.get_rostime() - header.stamp).to_sec()
+        self._activity.took("stamp to arrival", age - (time.monotonic() - posed.arrived))
+        steps.done("wait for odometry, depth and the worker")
         pictures = self._pictures.make(posed.image, posed.companions, posed.camera_info)
+        steps.done("conversion")
         observation = Observation(posed.odometry.stamp, pose, *pictures)
         if self._outputs.has_surprise_listener():
             self._tell_surprise(header, observation)
+            steps.done("surprise")
         self.scene.add(observation)
+        steps.done("encoding")
         self._outputs.publish_embedding(self.scene, header, posed.odometry, camera)
+        steps.done("publishing")
         self._activity.happened("keyframes")
-        self._activity.took(time.monotonic() - posed.arrived)
+        self._activity.took("arrival to embedding", time.monotonic() - posed.arrived)
         if self._outputs.has_observations_listener():
             self._outputs.publish_observations(self.scene, posed.odometry.frame_id)
 

@@ -13,7 +13,7 @@ from cv_bridge import CvBridge
 from training import make_bag as make_bag_module
 from training.configuration import UserError
 from training.houses import CLASS_NAMES
-from training.make_bag import make_bag
+from training.make_bag import make_bag, plan_drive
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COLOUR, DEPTH, OBJECTS = (
@@ -176,6 +176,30 @@ def test_the_same_arguments_give_the_same_bag(tmp_path):
     assert (tmp_path / "a.bag").read_bytes() == (tmp_path / "b.bag").read_bytes()
 
 
+def test_the_camera_can_have_another_size_and_rate(tmp_path):
+    words = ("seconds=1", "seed=5", "camera.width=96", "camera.height=64", "camera.rate=30")
+    done = command(tmp_path / "a.bag", *words)
+    assert done.returncode == 0, done.stderr
+    with rosbag.Bag(str(tmp_path / "a.bag")) as opened:
+        pictures = [message for _, message, _ in opened.read_messages(COLOUR)]
+        calibration = next(message for _, message, _ in opened.read_messages(CALIBRATION))
+    assert len(pictures) == 30 and {(m.width, m.height) for m in pictures} == {(96, 64)}
+    assert set(np.diff([m.header.stamp.to_nsec() for m in pictures])) == {33_333_333}
+    assert (calibration.width, calibration.height) == (96, 64)
+    assert calibration.K == (60.0, 0.0, 47.5, 0.0, 60.0, 31.5, 0.0, 0.0, 1.0)
+
+
+def test_a_drive_there_and_back_ends_as_it_began():
+    drive = plan_drive(5, 20.0, returns=True)
+    poses = drive.base_poses(np.linspace(0, 20e9, 1001))
+    start, end = poses[0], poses[-1]
+    np.testing.assert_allclose(end, start + (0, 0, 2 * np.pi), atol=1e-6)
+    assert np.hypot(*np.diff(poses[:, :2], axis=0).T).max() <= 0.5 * 0.02 + 1e-9
+    assert abs(np.diff(poses[:, 2])).max() <= 0.8 * 0.02 + 1e-9
+    assert np.hypot(*(poses[500, :2] - start[:2])) > 1.0
+    assert np.hypot(*(poses[500:, :2] - poses[200, :2]).T).min() < 0.02  # the same way back
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -183,6 +207,9 @@ def test_the_same_arguments_give_the_same_bag(tmp_path):
         (("a.bag", "sed=3"), "unknown key 'sed'; the nearest is 'seed'"),
         (("a.bag", "seconds=-1"), "seconds must be within 0.1 and 3600, found -1"),
         (("a.bag", "seed=-1"), "seed must not be negative, found -1"),
+        (("a.bag", "there_and_back=true", "seconds=9"), "at least 10 for a drive there and back, found 9"),
+        (("a.bag", "camera.rate=60"), "rate must be within 0.1 and 50, found 60"),
+        (("a.bag", "camera.width=8"), "width and height must be within 16 and 4096, found 8 x 240"),
         ((".",), "cannot be written: it is a folder"),
     ],
 )
@@ -196,7 +223,7 @@ def test_a_full_disk_leaves_the_bag_that_was_there(tmp_path, monkeypatch):
     bag = tmp_path / "a.bag"
     bag.write_bytes(b"an earlier bag")
 
-    def run_out_of_space(writer, drive, duration):
+    def run_out_of_space(writer, drive, camera, duration):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(make_bag_module, "write_messages", run_out_of_space)

@@ -18,7 +18,7 @@ from training.conversion.bag_file import TYPES, nanoseconds
 from training.conversion.bags import BagImport, convert_bag, find_topics, import_bag, opened_bag
 from training.data.dataset import ShardSet
 from training.houses.pictures import HousePictures
-from training.make_bag import IMAGE_OFFSET, IMAGE_PERIOD, START, from_start, make_bag, plan_drive
+from training.make_bag import IMAGE_OFFSET, START, CameraConfig, from_start, make_bag, plan_drive
 from training.trajectory import Trajectory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,6 +27,7 @@ IMAGE, DEPTH = "/camera/color/image_raw", "/camera/aligned_depth_to_color/image_
 OBJECTS, CAMERA_INFO = "/camera/objects/image_raw", "/camera/color/camera_info"
 HUGE_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\0\0\xff\xff" * 2 + bytes(9) + b"\0\0\0\0IEND\xaeB`\x82"
 PICTURES = (IMAGE, DEPTH, OBJECTS, CAMERA_INFO)
+IMAGE_PERIOD = CameraConfig().period
 
 
 @pytest.fixture(scope="module")
