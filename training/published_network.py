@@ -38,6 +38,7 @@ def published_config(config: PlaceNetConfig) -> PublishedConfig:
         "predict_depth": False,
         "predicted_classes": 0,
         "predict_error": False,
+        "embedding_channels": 0,
     }
     for name, value in required.items():
         if getattr(config, name) != value:

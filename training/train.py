@@ -172,6 +172,11 @@ class TrainConfig:
         check_window(self.evaluation, self.sampling)
         check_poses(self.sampling, self.model.position_scale)
         check_arithmetic(self.arithmetic, self.model)
+        if self.model.embedding_channels:
+            raise ValueError(
+                f"model.embedding_channels is {self.model.embedding_channels}, but a head for embeddings is trained "
+                "after its network: leave it at 0, then see python -m training.train_embedding --help"
+            )
         check_predicted_queries(self.objective, self.sampling.queries, self.arithmetic)
 
     @property

@@ -13,7 +13,8 @@ TOKENS = (1, 16, 256)
 # Far beyond any use; a damaged or foreign description is not to take hours or all memory before it is refused.
 LARGEST = {"image_size": 1024, "layers": 100, "representation_channels": 65536, "hidden_channels": 65536,
            "canvas_channels": 65536, "latent_channels": 65536, "reprojection_channels": 65536}
-LARGEST_OF_OPTIONS = {"narrow_tower_channels": 65536, "depth_estimation_channels": 1024, "predicted_classes": 256}
+LARGEST_OF_OPTIONS = {"narrow_tower_channels": 65536, "depth_estimation_channels": 1024, "predicted_classes": 256,
+                      "embedding_channels": 65536}
 
 
 def _setting(default: Any, meaning: str) -> Any:
@@ -53,6 +54,8 @@ class PlaceNetConfig:
     predict_depth: bool = _setting(False, "predict the depth of the query's view beside its colours")
     predicted_classes: int = _setting(0, "object classes told apart in the query's view, ids 0 to one less; 0: none")
     predict_error: bool = _setting(False, "predict how wrong each pixel's colour is likely to be")
+    embedding_channels: int = _setting(0, "numbers of a place's embedding by a head of its own, which "
+                                          "training.train_embedding adds; 0: the representation's mean")
 
     def __post_init__(self) -> None:
         for name, most in LARGEST.items():
@@ -81,6 +84,9 @@ class PlaceNetConfig:
         if self.narrow_tower_channels and not set(self.attention) - {"r"}:
             raise ValueError(f"narrow_tower_channels is {self.narrow_tower_channels}, but has no effect with attention "
                              f"'{self.attention}': only depth (d) and objects (o) pass through that tower")
+        if self.embedding_channels and self.tower == "pyramid":
+            raise ValueError(f"embedding_channels is {self.embedding_channels}, but tower 'pyramid' has no features "
+                             "without a viewpoint, which the embedding is made of: choose tower or pool")
         if self.attention_tokens not in TOKENS:
             raise ValueError(f"attention_tokens must be one of {TOKENS}, not {self.attention_tokens}")
         if self.attention and self.attention_tokens > self.feature_size ** 2:

@@ -34,6 +34,7 @@ from placenet_ros.model.depth_estimation import (
 from placenet_ros.model.layer import Layer, Query, State, predict_layer, reconstruct_layer
 from placenet_ros.model.modalities import DEPTH_RANGE_M, depth_picture
 from placenet_ros.model.objective import Reconstruction
+from placenet_ros.model.place_embedding import PlaceEmbedding, look, look_size
 from placenet_ros.model.representation import representation_network
 from placenet_ros.model.reprojection import NEAREST_M, PointCloud, draw_points, point_cloud, reproject
 from placenet_ros.model.weights import WeightsError, fill, read_weights, write_weights
@@ -212,6 +213,8 @@ class PlaceNet(nn.Module):
         self.image_head = ImageHead(config)
         channels = config.depth_estimation_channels
         self.depth_estimator = DepthEstimator(channels) if channels else None
+        self.place_embedding = PlaceEmbedding(
+            look_size(config.representation_channels), config.embedding_channels) if config.embedding_channels else None
         self.reconstruct_layer = reconstruct_layer  # training may put compiled ones in their places
         self.project = reproject if config.close_gaps else draw_points
 
@@ -272,6 +275,10 @@ class PlaceNet(nn.Module):
         pictures = {modality: x for modality, x in observations.pictures().items() if modality in in_use}
         features = self._through_towers(pictures, lambda tower, x: tower.appearance(x))
         return Appearance(features, self._points(observations, estimate))
+
+    def looks(self, appearance: Appearance, observations: Observations) -> Tensor:
+        """What the place embedding reads of observations, (b, m, `look_size`), see place_embedding.py."""
+        return look(appearance.features["r"], observations.rgb, observations.depth)
 
     def _points(self, observations: Observations, estimate: DepthEstimate | None) -> Points | None:
         objects = observations.objects if self.config.reprojection_objects else None

@@ -69,6 +69,7 @@ class LiveScene:
         self._field_of_view = field_of_view_degrees
         self._held: list[KeptObservation] = []  # in the memory's order
         self._newest: deque[KeptObservation] = deque(maxlen=min(NEWEST_KEPT, (max_observations + 1) // 2))
+        self._embedded: deque[int] = deque(maxlen=memory.embeds)  # stamps of the newest
         self._travelled = 0.0
         self._recalled: KeptObservation | None = None  # chosen, not encoded yet
         self._may_improve = False  # whether there may be one to choose
@@ -84,13 +85,18 @@ class LiveScene:
         return sorted(self._held, key=lambda kept: kept.stamp)
 
     @property
+    def embedded_stamps(self) -> list[int]:
+        """Stamps of the observations that the memory's embedding is made of, nanoseconds, oldest first."""
+        return list(self._embedded) if self.memory.embeds else [kept.stamp for kept in self.observations]
+
+    @property
     def travelled(self) -> float:
         """Metres that the camera has travelled in this episode, from keyframe to keyframe."""
         return self._travelled
 
     def begin_episode(self, episode_id: int) -> None:
         """Forget everything, the archive too; places count from 1 again."""
-        for part in (self.memory, self.archive, self._gate, self._held, self._newest):
+        for part in (self.memory, self.archive, self._gate, self._held, self._newest, self._embedded):
             part.clear()
         self._travelled, self._recalled, self._may_improve = 0.0, None, False
         self.episode_id, self.place_id = episode_id, 1
@@ -109,6 +115,7 @@ class LiveScene:
             self._travelled += observation.pose.distance_to(self._newest[-1].pose)
         kept = self._kept(observation)
         self._newest.append(kept)
+        self._embedded.append(kept.stamp)
         if self.memory.distance_from_anchor(kept.pose) > FARTHEST_RANGES * self._anchor_range:
             self._begin_place_at_once(kept.pose)
         self._hold(kept, observation.depth)
@@ -166,15 +173,15 @@ class LiveScene:
 
     def _recall(self) -> None:
         recalled, self._recalled = self._recalled, None
-        self._hold(recalled, None if recalled.depth is None else metres(recalled.depth))
+        self._hold(recalled, None if recalled.depth is None else metres(recalled.depth), is_newest=False)
 
-    def _hold(self, kept: KeptObservation, depth: np.ndarray | None) -> None:
+    def _hold(self, kept: KeptObservation, depth: np.ndarray | None, is_newest: bool = True) -> None:
         """Encode an observation into the memory; where that is full, what shows the least besides leaves."""
         leaves = 0
         if self.memory.is_full:
             leaves = self._surroundings().least_useful([*self._held, kept], [*self._fixed(), len(self._held)])
             del self._held[leaves]
-        self.memory.add(kept.rgb, kept.pose, depth, kept.objects, leaves)
+        self.memory.add(kept.rgb, kept.pose, depth, kept.objects, leaves, is_newest)
         self._held.append(kept)
 
     def _fixed(self) -> list[int]:

@@ -96,14 +96,14 @@ class Outputs:
 
         image_header: of the newest image. odometry: at its stamp. camera: pose of its frame in the odometry's frame.
         """
-        embedding = scene.memory.embedding()
+        embedding, stamps = scene.memory.embedding(), scene.embedded_stamps
         self._embedding.publish(
             PlaceEmbedding(
                 header=Header(stamp=image_header.stamp, frame_id=odometry.frame_id),
                 episode_id=scene.episode_id,
                 place_id=scene.place_id,
-                num_observations=len(scene),
-                first_stamp=rospy.Time(nsecs=scene.observations[0].stamp),
+                num_observations=len(stamps),
+                first_stamp=rospy.Time(nsecs=stamps[0]),
                 child_frame_id=image_header.frame_id,
                 pose=PoseWithCovariance(_pose(camera.position, camera.quaternion), odometry.covariance),
                 model_id=self._model.model_id,

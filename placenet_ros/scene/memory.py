@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import deque
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from placenet_ros.model.captured import CapturedPrediction
 from placenet_ros.model.modalities import class_colours, objects_picture
+from placenet_ros.model.place_embedding import EMBEDDED_OBSERVATIONS
 from placenet_ros.model.placenet import Appearance, Observations, PlaceNet, SceneRepresentation
 from placenet_ros.model.viewpoints import relative_viewpoints
 from placenet_ros.scene.viewpoints import CameraPose
@@ -43,6 +45,11 @@ class _Held:
     appearance: Appearance
     share: SceneRepresentation  # by the anchor that serves
     next_share: SceneRepresentation | None = None  # by the one that is prepared; None: not placed yet
+
+
+class _Token(NamedTuple):
+    pose: CameraPose
+    token: Tensor  # t, see place_embedding.py
 
 
 class SceneMemory:
@@ -70,6 +77,7 @@ class SceneMemory:
         self._anchor: CameraPose | None = None
         self._next_anchor: CameraPose | None = None
         self._joined: SceneRepresentation | None = None
+        self._tokens: deque[_Token] = deque(maxlen=EMBEDDED_OBSERVATIONS)  # of the newest, for the embedding alone
 
     def __len__(self) -> int:
         return len(self._held)
@@ -78,6 +86,11 @@ class SceneMemory:
     def is_full(self) -> bool:
         """Whether one must leave when one more comes."""
         return len(self._held) == self._max_observations
+
+    @property
+    def embeds(self) -> int:
+        """How many of the newest observations the embedding is made of, at most; 0: of all that are held."""
+        return 0 if self._model.place_embedding is None else EMBEDDED_OBSERVATIONS
 
     @property
     def anchor(self) -> CameraPose | None:
@@ -101,7 +114,7 @@ class SceneMemory:
 
     @torch.inference_mode()
     def add(self, rgb: np.ndarray, pose: CameraPose, depth: np.ndarray | None = None,
-            objects: np.ndarray | None = None, leaves: int = 0) -> None:
+            objects: np.ndarray | None = None, leaves: int = 0, is_newest: bool = True) -> None:
         """Encode one observation, taken by the model's camera (`config.image_size`, `config.field_of_view_degrees`).
 
         Args:
@@ -110,6 +123,7 @@ class SceneMemory:
             depth: (s, s) float, metres along the optical axis; 0, or not finite, where there is none.
             objects: (s, s) uint8 class ids, 0 where nothing is known.
             leaves: index, in the order of `poses`, of the one that leaves where the memory is full.
+            is_newest: whether it is where the robot is now, and not one of earlier that is seen again.
 
         Raises:
             ValueError: an array of another shape or type.
@@ -135,6 +149,9 @@ class SceneMemory:
             del self._held[leaves]
         self._held.append(_Held(pose, appearance, share))
         self._joined = None
+        if is_newest and self._model.place_embedding is not None:
+            looks = self._model.looks(appearance, observations)[0, 0]
+            self._tokens.append(_Token(pose, self._model.place_embedding.tokens(looks)))
 
     @torch.inference_mode()
     def predict(self, pose: CameraPose, samples: int = 0, generator: torch.Generator | None = None) -> PredictedView:
@@ -169,16 +186,26 @@ class SceneMemory:
 
     @torch.inference_mode()
     def embedding(self) -> np.ndarray:
-        """(c,) float32 of norm 1: the representation, averaged over its places.
+        """(c,) float32 of norm 1: what the model's head makes of the newest observations (place_embedding.py); of a
+        model without one, the representation, averaged over its places.
 
         Raises:
-            ValueError: nothing has been observed yet, or the representation is zero everywhere (broken weights).
+            ValueError: nothing has been observed yet, or the embedding has no direction (broken weights).
         """
-        average = self._representation().total[0].mean(dim=(1, 2))
+        average = self._representation().total[0].mean(dim=(1, 2)) if self._model.place_embedding is None \
+            else self._place_embedding()
         norm = average.norm()
         if not norm > 0:
-            raise ValueError("the representation has no direction: it is zero or not finite; are the weights sound?")
+            raise ValueError("the embedding has no direction: it is zero or not finite; are the weights sound?")
         return (average / norm).cpu().numpy()
+
+    def _place_embedding(self) -> Tensor:
+        """(c,), as seen by the newest observation, whatever the anchor."""
+        if not self._tokens:
+            raise ValueError("nothing has been observed yet: add an observation first")
+        newest = self._tokens[-1].pose
+        viewpoints = torch.cat([self._viewpoints(one.pose, newest) for one in self._tokens], dim=1)
+        return self._model.place_embedding(torch.stack([one.token for one in self._tokens]), viewpoints[0])
 
     def reanchor(self, pose: CameraPose) -> None:
         """Make viewpoints relative to `pose` from now on; what is held is placed anew, without its pictures."""
@@ -222,6 +249,7 @@ class SceneMemory:
     def clear(self) -> None:
         """Forget everything, the anchor too."""
         self._held.clear()
+        self._tokens.clear()
         self._anchor = self._next_anchor = self._joined = None
 
     def _representation(self) -> SceneRepresentation:

@@ -1,10 +1,13 @@
 """Keyframes, places and episodes of the scene."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from placenet_ros.model import PlaceNet, PlaceNetConfig
+from placenet_ros.model.place_embedding import EMBEDDED_OBSERVATIONS
 from placenet_ros.node.keyframes import KeyframeGate
 from placenet_ros.node.live_scene import LiveScene, Observation
 from placenet_ros.scene.memory import SceneMemory
@@ -218,3 +221,17 @@ def test_prediction_error_of_what_the_camera_did_not_see_is_not_a_number(scene):
     seen = observation(1, 0.1)
     unseen = Observation(1, seen.pose, seen.rgb, seen.depth, None, np.full((SIZE, SIZE), False))
     assert np.isnan(scene.prediction_error(unseen))
+
+
+def test_what_the_embedding_is_made_of_is_told_by_stamps(model):
+    torch.manual_seed(0)
+    with_head = PlaceNet(dataclasses.replace(model.config, embedding_channels=8)).eval()
+    plain, headed = new_scene(model, max_observations=6), new_scene(with_head, max_observations=6)
+    for scene in (plain, headed):
+        drive_through_rooms_and_back(scene)
+    assert plain.embedded_stamps == [kept.stamp for kept in plain.observations]
+    newest = max(kept.stamp for kept in headed.archive.near(headed.observations[-1].pose, 100.0))
+    assert headed.embedded_stamps == list(range(newest - EMBEDDED_OBSERVATIONS + 1, newest + 1))
+    headed.begin_episode(2)
+    headed.add(observation(5, 0.0))
+    assert headed.embedded_stamps == [5]

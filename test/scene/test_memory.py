@@ -7,6 +7,7 @@ import torch
 
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig
 from placenet_ros.model.modalities import class_colours, objects_picture
+from placenet_ros.model.place_embedding import EMBEDDED_OBSERVATIONS
 from placenet_ros.model.viewpoints import relative_viewpoints
 from placenet_ros.scene.memory import SceneMemory
 from placenet_ros.scene.viewpoints import CameraPose
@@ -316,3 +317,45 @@ def test_on_a_gpu_views_are_replayed_and_the_same_as_launched(model):
 
 def test_on_the_cpu_the_model_itself_predicts(model):
     assert SceneMemory(model)._predict == model.predict_view
+
+
+@pytest.fixture
+def with_head():
+    torch.manual_seed(0)
+    return PlaceNet(dataclasses.replace(CONFIG, embedding_channels=24)).eval()
+
+
+def test_a_head_embeds_the_newest_observations_wherever_the_anchor_is_and_whatever_is_held(with_head):
+    memory, small = SceneMemory(with_head), SceneMemory(with_head, max_observations=2)
+    for index in range(EMBEDDED_OBSERVATIONS + 3):
+        for each in (memory, small):
+            each.add(*observation(index))
+    embedding = memory.embedding()
+    assert embedding.shape == (24,) and np.linalg.norm(embedding) == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_allclose(small.embedding(), embedding, atol=1e-6)
+    fresh = SceneMemory(with_head)
+    for index in range(3, EMBEDDED_OBSERVATIONS + 3):
+        fresh.add(*observation(index))
+    np.testing.assert_allclose(fresh.embedding(), embedding, atol=1e-6)
+    memory.reanchor(CameraPose((1002.0, -501.0, 0.3), 1.0, 0.0))
+    np.testing.assert_allclose(memory.embedding(), embedding, atol=1e-6)
+    memory.clear()
+    with pytest.raises(ValueError, match="nothing has been observed"):
+        memory.embedding()
+
+
+def test_what_is_seen_again_from_earlier_is_no_part_of_the_heads_embedding(with_head):
+    memory = SceneMemory(with_head)
+    memory.add(*observation(0))
+    embedding = memory.embedding()
+    memory.add(*observation(1), is_newest=False)
+    assert np.array_equal(memory.embedding(), embedding) and len(memory) == 2
+
+
+def test_a_head_embeds_what_has_no_depth(with_head):
+    memory = SceneMemory(with_head)
+    memory.add(*observation(0)[:2])
+    blind = memory.embedding()
+    memory.clear()
+    memory.add(*observation(0)[:3])
+    assert np.abs(memory.embedding() - blind).max() > 1e-3 and np.isfinite(blind).all()

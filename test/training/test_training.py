@@ -479,6 +479,7 @@ def python_m(*words):
         (training.train.main, ["sampling.queries=9"], r"most_observations \(17\) and queries \(9\).*window of 20"),
         (training.train.main, ["houses.walk.frames=10"], r"houses.walk.frames \(10\).*sampling.window \(20\)"),
         (training.train.main, ["model.layers=0"], "model: layers must be .*1.*, not 0"),
+        (training.train.main, ["model.embedding_channels=64"], "embedding_channels is 64, but a head.*train_embedding"),
         (training.train.main, ["evaluation.observations=3,20"], r"evaluation.observations \(20\).*window \(20\)"),
         (training.evaluate.main, [], "missing WEIGHTS"),
         (
