@@ -1,4 +1,4 @@
-"""Plays a bag in the present: each message with the wall clock's stamp, at that very moment, and the bag again at its end.
+"""Plays a bag in the present, each message with the wall clock's stamp and at that moment, and again at its end.
 
     python -m benchmarks.bag_player BAG SECONDS TOPIC...
 

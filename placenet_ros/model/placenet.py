@@ -341,10 +341,12 @@ class PlaceNet(nn.Module):
 
     def predict_view(self, scene: SceneRepresentation, query_viewpoints: Tensor,
                      generator: torch.Generator | None = None, temperature: float = 1.0,
-                     noise: Tensor | None = None) -> PredictedViews:
+                     noise: Tensor | None = None, between: Callable[[], None] | None = None) -> PredictedViews:
         """As `predict`, with depth, object classes and expected error of the same sample where the model predicts them.
+
+        between: called after each layer, for what cannot wait until the view is done.
         """
-        painting, _ = self._paint(scene, query_viewpoints, None, generator, temperature, False, noise)
+        painting, _ = self._paint(scene, query_viewpoints, None, generator, temperature, False, noise, between=between)
         shape, classes = query_viewpoints.shape[:2], painting.class_logits
         return PredictedViews(painting.images.clamp(0.0, 1.0).unflatten(0, shape),
                               None if painting.depth is None else painting.depth.metres.unflatten(0, shape),
@@ -359,7 +361,8 @@ class PlaceNet(nn.Module):
 
     def _paint(self, scene: SceneRepresentation, query_viewpoints: Tensor, query_images: Tensor | None,
                generator: torch.Generator | None, temperature: float, hold_attention_weights: bool,
-               noise: Tensor | None = None, predicted_queries: int = 0) -> tuple[Painting, Tensor]:
+               noise: Tensor | None = None, predicted_queries: int = 0,
+               between: Callable[[], None] | None = None) -> tuple[Painting, Tensor]:
         """The n = b * q views and their KL (b, q, l); latents from the posterior where images are given."""
         config = self.config
         b, q = query_viewpoints.shape[:2]
@@ -393,6 +396,8 @@ class PlaceNet(nn.Module):
                     layer, query, scene_here, noise[number], canvas.read(), predicted, generation, inference)
                 kl.append(nats)
             canvas.paint(generation.hidden)
+            if between is not None:
+                between()
         painting = self.image_head(canvas.picture(), seen)
         no_kl = painting.images.new_zeros(b, q, config.layers)
         return painting, torch.stack(kl, dim=1).unflatten(0, (b, q)) if kl else no_kl

@@ -190,6 +190,11 @@ class Inbox:
                 self._condition.wait(max(remaining, 0.001))
             return None
 
+    def take_image(self) -> PosedImage | None:
+        """The image that has all that it needs, if there is one; for a worker that is busy with something else."""
+        with self._condition:
+            return self._next_image(time.monotonic())
+
     def _next(self, now: float) -> PosedImage | Request | None:
         if self._requests and self._serve_request_next:
             self._serve_request_next = False

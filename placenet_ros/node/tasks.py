@@ -200,4 +200,14 @@ class Tasks:
 
     def _view(self, header: Header, pose: CameraPose, samples: int) -> ViewMessages:
         self._activity.happened("views")
-        return self._outputs.view_messages(header, self.scene.memory.predict(pose, samples))
+        view = self.scene.memory.predict(pose, samples, between=self._observe_what_came)
+        return self._outputs.view_messages(header, view)
+
+    def _observe_what_came(self) -> None:
+        """Add an image that came while a view is predicted, which takes longer than an image should wait.
+
+        Not where an episode begins, which has to wait for the view.
+        """
+        posed = self._inbox.take_image() if self.scene.episode_id == self._episodes.episode else None
+        if posed is not None:
+            self.observe(posed)

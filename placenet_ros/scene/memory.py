@@ -70,7 +70,7 @@ class SceneMemory:
             raise ValueError(f"max_observations must be at least 1, not {max_observations}")
         self._model = model
         self._device = next(model.parameters()).device
-        self._predict = CapturedPrediction(model, warn) if self._device.type == "cuda" else model.predict_view
+        self._captured = CapturedPrediction(model, warn) if self._device.type == "cuda" else None
         self._palette = class_colours().to(self._device)
         self._max_observations = max_observations
         self._held: list[_Held] = []
@@ -154,7 +154,8 @@ class SceneMemory:
             self._tokens.append(_Token(pose, self._model.place_embedding.tokens(looks)))
 
     @torch.inference_mode()
-    def predict(self, pose: CameraPose, samples: int = 0, generator: torch.Generator | None = None) -> PredictedView:
+    def predict(self, pose: CameraPose, samples: int = 0, generator: torch.Generator | None = None,
+                between: Callable[[], None] | None = None) -> PredictedView:
         """The view from a pose, by the means of the prior; encodes nothing again.
 
         Its uncertainty is what the model expects its errors to be (`predict_error`), at no extra work; that of a model
@@ -163,6 +164,9 @@ class SceneMemory:
         Args:
             samples: for such a model: each is as much work as the view itself; 0: no uncertainty is worked out. That
                 of one is 0, without drawing it.
+            between: called some times during the view, for what cannot wait until it is done. It may `add`, `clear` and
+                move the anchor: the view goes on from the scene as it was. Not called on a GPU, where a view takes
+                milliseconds.
 
         Raises:
             ValueError: nothing has been observed yet, or `samples` is negative.
@@ -172,7 +176,11 @@ class SceneMemory:
         scene = self._representation()
         drawn = samples if samples > 1 and not self._model.config.predict_error else 0
         query = self._viewpoints(pose).expand(-1, 1 + drawn, -1)
-        views = self._predict(scene, query, noise=self._noise(drawn, generator))
+        noise = self._noise(drawn, generator)
+        if self._captured is not None:
+            views = self._captured(scene, query, noise=noise)
+        else:
+            views = self._model.predict_view(scene, query, noise=noise, between=between)
         images, uncertainty = views.images[0], None
         if views.error is not None:
             uncertainty = (LAPLACE_DEVIATION * views.error[0, 0, 0]).clamp(max=1.0).cpu().numpy()

@@ -58,6 +58,18 @@ def test_newest_image_wins(inbox):
     assert inbox.take(0.0) is None
 
 
+def test_a_busy_worker_gets_an_image_as_soon_as_it_has_all_it_needs(inbox):
+    drive(inbox, 9.0, 10.0)
+    inbox.put_request(Request(lambda tasks: None))
+    assert inbox.take_image() is None
+    inbox.put_image(picture(10.05))
+    assert inbox.take_image() is None
+    inbox.put_odometry(odometry(10.06))
+    assert inbox.take_image().image.header.stamp == 10.05 * SECOND
+    assert inbox.take_image() is None
+    assert isinstance(inbox.take(0.0), Request)
+
+
 def test_image_waits_for_odometry_while_newer_images_come(inbox):
     drive(inbox, 9.0, 10.0)
     inbox.put_image(picture(10.05))

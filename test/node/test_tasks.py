@@ -1,4 +1,4 @@
-"""What a view costs: samples for its uncertainty are drawn for those who want it."""
+"""What a view costs: samples for its uncertainty are drawn for those who want it; images do not wait for it."""
 
 from types import SimpleNamespace
 
@@ -7,6 +7,7 @@ from geometry_msgs.msg import PoseStamped
 
 from placenet_ros.node import tasks
 from placenet_ros.node.activity import Activity
+from placenet_ros.node.episodes import EpisodeWatch
 from placenet_ros.node.parameters import NodeParameters
 from placenet_ros.scene.camera import PinholeCamera
 
@@ -14,14 +15,17 @@ from placenet_ros.scene.camera import PinholeCamera
 class Memory:
     """Stands in for a SceneMemory that has seen something; notes how many samples each prediction was asked for."""
 
+    embeds = 0
+
     def __init__(self):
         self.samples = []
 
     def __len__(self):
         return 1
 
-    def predict(self, pose, samples=0):
+    def predict(self, pose, samples, between):
         self.samples.append(samples)
+        between()
 
 
 class Outputs:
@@ -52,9 +56,12 @@ def at_work(monkeypatch):
         memory=Memory(), evaluation=SimpleNamespace(rmse=20.0), camera=PinholeCamera.square(16, 60.0)
     )
     newest = SimpleNamespace(stamp=1)
-    inbox = SimpleNamespace(newest_odometry=lambda: newest, odometry_ahead=lambda seconds: newest)
+    inbox = SimpleNamespace(
+        newest_odometry=lambda: newest, odometry_ahead=lambda seconds: newest, take_image=lambda: None
+    )
     frames = SimpleNamespace(query=lambda *_: None, camera_frame=lambda *_: None)
-    return tasks.Tasks(model, NodeParameters(prediction_samples=4), inbox, frames, None, None, Activity(), str)
+    episodes = EpisodeWatch(True)
+    return tasks.Tasks(model, NodeParameters(prediction_samples=4), inbox, frames, episodes, None, Activity(), str)
 
 
 @pytest.mark.parametrize("listeners, samples", [(0, 0), (1, 4)])
@@ -73,3 +80,17 @@ def test_the_service_answers_with_the_uncertainty_whoever_listens(at_work):
     query.pose.orientation.w = 1.0
     at_work.answer(query)
     assert at_work.scene.memory.samples == [4]
+
+
+def test_an_image_that_comes_during_a_view_is_observed_before_the_view_is_published(at_work):
+    observed = []
+    at_work.observe = lambda posed: observed.append((posed, at_work._outputs.published))
+    at_work._inbox.take_image = iter(["first", None, "third", "fourth"]).__next__
+    for _ in range(3):
+        at_work._inbox.odometry_ahead(0.0).stamp += 1
+        at_work.predict_current()
+    assert observed == [("first", 0), ("third", 2)]
+    at_work._episodes.begin()  # what came belongs to an episode that the scene is not in yet
+    at_work._inbox.odometry_ahead(0.0).stamp += 1
+    at_work.predict_current()
+    assert len(observed) == 2 and at_work._outputs.published == 4

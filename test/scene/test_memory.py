@@ -306,7 +306,7 @@ def test_on_a_gpu_views_are_replayed_and_the_same_as_launched(model):
         memory.add(*observation(index))
         for samples in (0, 4):
             view[samples] = memory.predict(QUERY, samples)
-    graphs = [form.graph for form in memory._predict._forms.values() if form.graph]
+    graphs = [form.graph for form in memory._captured._forms.values() if form.graph]
     assert not said and len(graphs) == 2, "with three observations, for the view alone and with samples"
     expected = launched(model, memory, temperature=0.0)
     exact = 255 * expected.images[0, 0].movedim(0, -1).cpu().numpy()
@@ -316,7 +316,22 @@ def test_on_a_gpu_views_are_replayed_and_the_same_as_launched(model):
 
 
 def test_on_the_cpu_the_model_itself_predicts(model):
-    assert SceneMemory(model)._predict == model.predict_view
+    assert SceneMemory(model)._captured is None
+
+
+def test_what_happens_to_the_scene_during_a_view_changes_only_the_next_one(model):
+    memory, expected, calls = seeing(model), seeing(model).predict(QUERY), []
+
+    def happen():
+        calls.append(len(memory))
+        if len(calls) == 1:
+            memory.add(*observation(2))
+            memory.reanchor(observation(3)[1])
+        else:
+            memory.clear()
+
+    np.testing.assert_array_equal(memory.predict(QUERY, between=happen).image, expected.image)
+    assert calls == [2, 3] and len(memory) == 0, "once for each of the model's two layers"
 
 
 @pytest.fixture
