@@ -47,7 +47,7 @@ class KeptObservation:
     @property
     def nbytes(self) -> int:
         """Memory that it takes, roughly."""
-        arrays = (self.rgb, self.depth, self.objects, self.patches.squares, self.patches.directions)
+        arrays = (self.rgb, self.depth, self.objects, self.patches.places)
         return OBJECT_BYTES + sum(array.nbytes for array in arrays if array is not None)
 
 
@@ -83,11 +83,11 @@ class Archive:
 
     def near(self, pose: CameraPose, distance: float) -> list[KeptObservation]:
         """Those taken from at most so many metres away."""
-        x, y = _tile_of(pose)
+        (x, y), at = _tile_of(pose), pose.position
         reach = math.ceil(distance / TILE)
         tiles = (self._tiles.get((x + dx, y + dy), {})
                  for dx in range(-reach, reach + 1) for dy in range(-reach, reach + 1))
-        return [kept for tile in tiles for kept in tile.values() if kept.pose.distance_to(pose) <= distance]
+        return [kept for tile in tiles for kept in tile.values() if math.dist(kept.pose.position, at) <= distance]
 
     def clear(self) -> None:
         """Forget everything."""

@@ -21,19 +21,27 @@ DIRECTIONS = 8  # from which a patch can have been seen
 RAYS = 8  # across the picture, and down it where there is depth
 GUESSED_DISTANCES = (1.0, 2.0, 3.0)  # metres, along each ray, where there is no depth: rooms are some metres wide
 GUESS_WORTH = 0.5  # of a patch that was only guessed to be seen
-REACH = 6.0  # metres from the robot: what is farther away is worth nothing to it
-NEAR = 2.5  # metres from the robot at which a patch is worth exp(-1/2)
-LEAST_IMPROVEMENT = 0.02  # of the worth of all that is held: an exchange for less is not worth an encoding
+REACH = 4.5  # metres from the robot: what is farther away is worth nothing to it
+NEAR = 1.5  # metres from the robot at which a patch is worth exp(-1/2)
+LEAST_IMPROVEMENT = 0.01  # of the worth of all that is held: an exchange for less is not worth an encoding
 
+_TELLS_APART = np.array([1 << 34, DIRECTIONS, 1])  # squares within 500,000 km
 _SIDE = 2 * int(REACH / PATCH) + 2  # patches, of the square around the robot
 
 
 class Patches(NamedTuple):
     """What an observation saw: k patches, each once."""
 
-    squares: np.ndarray  # (k, 2) int32: x and y over PATCH, rounded down
-    directions: np.ndarray  # (k,) int32, 0..DIRECTIONS - 1: 0 looks along x
+    places: np.ndarray  # (k, 3) int32: x and y over PATCH, rounded down; direction 0..DIRECTIONS - 1, 0 looks along x
     worth: float  # 1; less where they are guessed
+
+
+class _Flat(NamedTuple):
+    """Patches of several observations, one after the other."""
+
+    patches: np.ndarray  # number of each, among those around the robot
+    values: np.ndarray  # what it is worth
+    owners: np.ndarray  # index of the observation that saw it
 
 
 class Seeing(Protocol):
@@ -61,11 +69,11 @@ def patches_seen(pose: CameraPose, depth: np.ndarray | None, field_of_view_degre
         seen = forward > 0
         right, down, forward = right[seen], down[seen], forward[seen]
     offsets = forward[:, None] * (np.stack([right, down, np.ones_like(right)], axis=1) @ pose.to_matrix()[:2, :3].T)
-    squares = np.floor((offsets + pose.position[:2]) / PATCH).astype(np.int32)
-    angles = np.arctan2(offsets[:, 1], offsets[:, 0])
-    directions = np.round(angles / (2 * math.pi) * DIRECTIONS).astype(np.int32) % DIRECTIONS
-    unique = np.unique(np.concatenate([squares, directions[:, None]], axis=1), axis=0)
-    return Patches(unique[:, :2], unique[:, 2], 1.0 if depth is not None else GUESS_WORTH)
+    squares = np.floor((offsets + pose.position[:2]) / PATCH).astype(np.int64)
+    directions = np.round(np.arctan2(offsets[:, 1], offsets[:, 0]) / (2 * math.pi) * DIRECTIONS).astype(np.int64)
+    places = np.concatenate([squares, directions[:, None] % DIRECTIONS], axis=1)
+    _, first = np.unique(places @ _TELLS_APART, return_index=True)
+    return Patches(places[first].astype(np.int32), 1.0 if depth is not None else GUESS_WORTH)
 
 
 class Surroundings:
@@ -89,7 +97,7 @@ class Surroundings:
     def least_useful(self, held: Sequence[Seeing], fixed: Collection[int]) -> int:
         """Index of the one of `held`, those at `fixed` left aside, whose leaving loses the least; of equals the first.
         """
-        return int(self._losses(self._worths(held), fixed).argmin())
+        return int(self._losses(self._flat(held), len(held), fixed).argmin())
 
     def most_useful(self, candidates: Sequence[Seeing], held: Sequence[Seeing], fixed: Collection[int],
                     replaces: bool) -> int | None:
@@ -99,44 +107,49 @@ class Surroundings:
         """
         if not candidates or (replaces and len(fixed) == len(held)):
             return None
-        worths, loss = self._worths(held), 0.0
-        least = LEAST_IMPROVEMENT * worths.max(axis=0).sum()
+        seen, loss = self._flat(held), 0.0
+        least = LEAST_IMPROVEMENT * self._best(seen).sum()
         if replaces:
-            losses = self._losses(worths, fixed)
-            loss, worths = losses.min(), np.delete(worths, losses.argmin(), axis=0)
-        best = worths.max(axis=0, initial=0.0)
-        patch, values, owner = self._flat(candidates)
-        gains = np.bincount(owner, np.maximum(values - best[patch], 0.0), len(candidates))
+            losses = self._losses(seen, len(held), fixed)
+            loss, seen = losses.min(), _Flat(*(part[seen.owners != losses.argmin()] for part in seen))
+        found = self._flat(candidates)
+        more = np.maximum(found.values - self._best(seen)[found.patches], 0.0)
+        gains = np.bincount(found.owners, more, len(candidates))
         chosen = int(gains.argmax())
         return chosen if gains[chosen] > loss + least else None
 
-    def _worths(self, observations: Sequence[Seeing]) -> np.ndarray:
-        """(observations, patches around the robot): what each is worth for each patch."""
-        worths = np.zeros((len(observations), len(self._nearness)))
-        patch, values, owner = self._flat(observations)
-        worths[owner, patch] = values
-        return worths
+    def _best(self, seen: _Flat) -> np.ndarray:
+        """(patches around the robot,): the greatest worth of each; 0 where it was not seen."""
+        best = np.zeros(len(self._nearness))
+        ascending = seen.values.argsort()
+        best[seen.patches[ascending]] = seen.values[ascending]  # the last one, the greatest, stays
+        return best
 
-    def _losses(self, worths: np.ndarray, fixed: Collection[int]) -> np.ndarray:
-        """(observations,): what would be lost without each; infinite for those at `fixed`."""
-        worths = np.concatenate([worths, np.zeros((1, worths.shape[1]))])  # what is left where the only one leaves
-        second, first = np.partition(worths, -2, axis=0)[-2:]
-        losses = np.bincount(worths.argmax(axis=0), first - second, len(worths))[:-1]
+    def _losses(self, seen: _Flat, count: int, fixed: Collection[int]) -> np.ndarray:
+        """(count,): what would be lost without each of the observations; infinite for those at `fixed`."""
+        order = np.lexsort((seen.values, seen.patches))
+        patches, values, owners = (part[order] for part in seen)
+        follows = patches[1:] == patches[:-1]  # the one before is of the same patch, and worth as much or less
+        second = np.concatenate([[0.0], np.where(follows, values[:-1], 0.0)])[: len(values)]
+        is_best = np.concatenate([~follows, [True]])[: len(values)]
+        losses = np.bincount(owners[is_best], (values - second)[is_best], count)
         losses[list(fixed)] = np.inf
         return losses
 
-    def _flat(self, observations: Sequence[Seeing]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All patches around the robot that observations saw: its number, its worth, and the observation's index."""
-        counts = [len(seeing.patches.directions) for seeing in observations]
-        owner = np.repeat(np.arange(len(observations)), counts)
-        squares = np.concatenate([seeing.patches.squares for seeing in observations]) - self._corner
-        directions = np.concatenate([seeing.patches.directions for seeing in observations])
-        inside = ((squares >= 0) & (squares < _SIDE)).all(axis=1)
-        owner = owner[inside]
-        patch = (squares[inside, 0] * _SIDE + squares[inside, 1]) * DIRECTIONS + directions[inside]
-        trusted = np.array([self._trusted(seeing) for seeing in observations])
-        return patch, self._nearness[patch] * trusted[owner], owner
+    def _flat(self, observations: Sequence[Seeing]) -> _Flat:
+        """All patches around the robot that observations saw."""
+        owners = np.repeat(np.arange(len(observations)), [len(seeing.patches.places) for seeing in observations])
+        places = np.concatenate([seeing.patches.places for seeing in observations])
+        square = places[:, :2] - self._corner
+        inside = ((square >= 0) & (square < _SIDE)).all(axis=1)
+        owners, square = owners[inside], square[inside]
+        patches = (square[:, 0] * _SIDE + square[:, 1]) * DIRECTIONS + places[inside, 2]
+        return _Flat(patches, self._nearness[patches] * self._trusted(observations)[owners], owners)
 
-    def _trusted(self, seeing: Seeing) -> float:
-        since = self._travelled - seeing.travelled
-        return seeing.patches.worth * (max(0.0, 1.0 - since / self._trust) if self._trust else 1.0)
+    def _trusted(self, observations: Sequence[Seeing]) -> np.ndarray:
+        """(observations,), 0..1."""
+        worth = np.array([seeing.patches.worth for seeing in observations])
+        if not self._trust:
+            return worth
+        since = self._travelled - np.array([seeing.travelled for seeing in observations])
+        return worth * np.maximum(0.0, 1.0 - since / self._trust)

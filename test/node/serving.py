@@ -36,7 +36,8 @@ class Serving(unittest.TestCase):
         cls.addClassCleanup(cls.folder.cleanup)
         weights = save_tiny_weights(Path(cls.folder.name) / "tiny")
         cls.robot = Robot()
-        node = running_node(weights, silence_warning=1.0, prediction_samples=2, predict_rate=5.0)
+        scene = {"max_observations": 6, "odometry_trust": 0.0}
+        node = running_node(weights, silence_warning=1.0, prediction_samples=2, predict_rate=5.0, **scene)
         node.__enter__()
         cls.addClassCleanup(node.__exit__, None, None, None)
         cls.model = Collected(f"{NODE}/model_info", ModelInfo).wait_for()
@@ -158,6 +159,26 @@ class Serving(unittest.TestCase):
         self.assertEqual(found.header.frame_id, "odom")
         np.testing.assert_allclose(found.poses[-1].pose.position.x, 0.9, atol=1e-6)
         self.assertEqual(found.poses[-1].header.stamp, stamps[-1])
+
+    def test_coming_back_to_a_room_recalls_what_was_seen_there(self):
+        path = self.listen("observations", PathMessage)
+
+        def held_after(x):
+            stamp = self.robot.see(x)
+            found = path.wait_for(lambda message: message.header.stamp == stamp)
+            self.assertLessEqual(len(found.poses), 6)
+            return {pose.header.stamp for pose in found.poses}
+
+        room = {self.robot.see(0.0, seed=1), self.robot.see(0.5, seed=2)}
+        for step in range(7):
+            self.robot.seconds += 20.0  # in which a robot can have come from far away
+            held = held_after(30.0 + 0.5 * step)
+        self.assertFalse(room & held, "what is far away gives way")
+        self.robot.seconds += 20.0
+        for step in range(20):  # the node recalls when it has time
+            if room <= held_after(-0.5 - 0.3 * (step % 2)):
+                return
+        self.fail("nothing was recalled")
 
     def test_reset_forgets_the_scene_and_begins_the_next_episode(self):
         before = self.see_and_wait(0.0)

@@ -24,26 +24,26 @@ def around(x=0.0, travelled=0.0, trust=0.0):
 def test_patches_are_where_the_depth_says_and_of_the_direction_they_were_seen_in(yaw, axis, sign):
     pose = CameraPose((10.2, -7.3, 0.5), yaw, 0.0)
     patches = patches_seen(pose, np.full((SIZE, SIZE), 2000, np.uint16), 60.0)
-    middles = (patches.squares + 0.5) * PATCH - pose.position[:2]
+    middles = (patches.places[:, :2] + 0.5) * PATCH - pose.position[:2]
     assert np.abs(sign * middles[:, axis] - 2.0).max() <= PATCH
     assert np.abs(middles[:, 1 - axis]).max() <= 2.0 * np.tan(np.radians(30)) + PATCH
     sector = yaw / (2 * np.pi) * DIRECTIONS
-    apart = np.abs((patches.directions - sector + DIRECTIONS / 2) % DIRECTIONS - DIRECTIONS / 2)
+    apart = np.abs((patches.places[:, 2] - sector + DIRECTIONS / 2) % DIRECTIONS - DIRECTIONS / 2)
     assert apart.max() <= 1.0
-    assert len(np.unique(np.c_[patches.squares, patches.directions], axis=0)) == len(patches.directions)
+    assert len(np.unique(patches.places, axis=0)) == len(patches.places)
 
 
 def test_pixels_without_depth_show_nothing():
     depth = np.zeros((SIZE, SIZE), np.uint16)
-    assert len(patches_seen(CameraPose((0.0, 0.0, 0.5), 0.0, 0.0), depth, 60.0).directions) == 0
+    assert len(patches_seen(CameraPose((0.0, 0.0, 0.5), 0.0, 0.0), depth, 60.0).places) == 0
     depth[:, : SIZE // 2] = 2000
     left = patches_seen(CameraPose((0.0, 0.0, 0.5), 0.0, 0.0), depth, 60.0)
-    assert (left.squares[:, 1] >= 0).all(), "y is left"
+    assert (left.places[:, 1] >= 0).all(), "y is left"
 
 
 def test_without_depth_a_view_is_guessed_and_worth_less():
     guessed = kept(metres=None)
-    assert len(guessed.patches.directions) and guessed.patches.worth < kept().patches.worth
+    assert len(guessed.patches.places) and guessed.patches.worth < kept().patches.worth
     assert around().most_useful([guessed, kept(yaw=np.pi)], [kept(yaw=0.1, metres=None)], [], False) == 1
 
 

@@ -14,9 +14,22 @@ from training.configuration import REPOSITORY
         (["benchmarks.predict", "--models", "placenet-small", "--repeats", "1"], "| placenet-small |"),
         (["benchmarks.read", "trajectories=2", "rounds=1", "seconds=0.1"], "| 128 |"),
         (["benchmarks.render", "houses=1", "processes=1"], "trajectories in shards, 1 processes"),
+        (["benchmarks.recall", "houses=1", "frames=13", "observations=2"], "26 observations, "),
     ],
 )
 def test_a_benchmark_prints_its_figures(words, last_line):
     done = subprocess.run([sys.executable, "-m", *words], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(last_line)
+
+
+def test_a_day_s_driving_stays_within_what_the_archive_may_take():
+    words = ["hours=0.1", "houses=1", "every=40", "archive_megabytes=4"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.day", *words], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    cells = [cell.strip() for cell in done.stdout.splitlines()[-1].strip("|").split("|")]
+    keyframes, held, megabytes, grown, recalled = (float(cell) for cell in cells[2:7])
+    assert 3.5 < megabytes <= 4.0 and held < 160 < keyframes, "the archive was full"
+    assert grown < 100 and recalled > 0
