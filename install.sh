@@ -22,11 +22,13 @@ debian_packages=(
     # what the node imports
     python3-cv-bridge python3-diagnostic-updater python3-tf2-ros
     python3-diagnostic-msgs python3-geometry-msgs python3-nav-msgs python3-sensor-msgs python3-std-srvs
+    python3-visualization-msgs
 )
 noetic_packages=(
     libegl1 libegl-mesa0 libgl1-mesa-dri python3-venv g++ make
     ros-noetic-ros-base ros-noetic-rostest ros-noetic-cv-bridge ros-noetic-diagnostic-updater ros-noetic-tf2-ros
     ros-noetic-diagnostic-msgs ros-noetic-geometry-msgs ros-noetic-nav-msgs ros-noetic-sensor-msgs ros-noetic-std-srvs
+    ros-noetic-visualization-msgs
 )
 
 say() { echo "install.sh: $*"; }

@@ -25,7 +25,7 @@ class EpisodeWatch:
         self._jumps: dict[str, int] = {}
         self._most_jumps = 0
         self._jumped_at = -CATCH_UP_SECONDS
-        self._episode = 1
+        self._episode = self._last = 1  # the one that is on, and the highest number given
 
     @property
     def episode(self) -> int:
@@ -35,8 +35,13 @@ class EpisodeWatch:
     def begin(self) -> int:
         """Begin a new episode, for another reason than time; returns its number."""
         with self._lock:
-            self._episode += 1
-            return self._episode
+            return self._begin()
+
+    def reserve(self, count: int) -> int:
+        """Keep so many numbers from the episodes to come, for those of a map; returns the first of them."""
+        with self._lock:
+            self._last += count
+            return self._last - count + 1
 
     def jumped_back(self, source: str, stamp: int, now: float) -> bool:
         """Note a stamp (nanoseconds) of a source at a time (seconds, monotonic); whether it jumped back."""
@@ -51,6 +56,12 @@ class EpisodeWatch:
             if not follows:
                 self._most_jumps += 1
                 self._jumped_at = now
-                self._episode += self._reset_on_time_jump
+                if self._reset_on_time_jump:
+                    self._begin()
             self._jumps[source] = self._most_jumps
             return True
+
+    def _begin(self) -> int:
+        self._last += 1
+        self._episode = self._last
+        return self._episode

@@ -59,6 +59,11 @@ class Evaluation:
         )
 
 
+def _match_similarity(about: dict[str, Any]) -> float | None:
+    threshold = _dictionary(about.get("recognition")).get("threshold")
+    return float(threshold) if _is_number(threshold) and threshold <= 1 else None
+
+
 def _dictionary(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
@@ -88,6 +93,7 @@ class LoadedModel:
     embedding_length: int
     training_samples: int
     evaluation: Evaluation
+    match_similarity: float | None  # least cosine of two embeddings of one place; None: the weights do not say
 
 
 def load_model(weights: Path, parameters: NodeParameters, warn: Callable[[str], None]) -> LoadedModel:
@@ -119,6 +125,7 @@ def load_model(weights: Path, parameters: NodeParameters, warn: Callable[[str], 
         embedding_length=len(embedding),
         training_samples=_count(about.get("samples"), 64),
         evaluation=Evaluation.of(about),
+        match_similarity=_match_similarity(about),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 import numpy as np
@@ -11,11 +12,14 @@ from geometry_msgs.msg import Point, Pose, PoseStamped, PoseWithCovariance, Quat
 from nav_msgs.msg import Path
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
 
-from placenet_ros.msg import ModelInfo, PlaceEmbedding, Surprise
+from placenet_ros.msg import ModelInfo, PlaceEmbedding, PlaceMatch, PlaceMatches, Surprise
 from placenet_ros.node.images import camera_info_message, fresh_header, image_message
 from placenet_ros.node.odometry import OdometrySample
-from placenet_ros.node.rigid_pose import RigidPose
+from placenet_ros.node.place_markers import PlaceMarkers
+from placenet_ros.node.rigid_pose import RigidPose, looks_along_z, optical_pose
+from placenet_ros.scene.place_index import Match, Place, PlaceIndex
 from placenet_ros.scene.viewpoints import CameraPose
 
 if TYPE_CHECKING:  # these import PyTorch, which only the worker may wait for
@@ -36,11 +40,25 @@ class ViewMessages(NamedTuple):
     objects: Image | None  # mono8, class ids; None likewise
 
 
-class Outputs:
-    """All publishers of the node. model: what is known of the weights; published at once, latched."""
+class NewListeners(rospy.SubscribeListener):
+    """Sets an event when somebody begins to listen."""
 
-    def __init__(self, model: LoadedModel, max_observations: int):
-        self._model = model
+    def __init__(self, has_come: threading.Event):
+        super().__init__()
+        self._has_come = has_come
+
+    def peer_subscribe(self, topic_name, topic_publish, peer_publish):
+        self._has_come.set()
+
+
+class Outputs:
+    """All publishers of the node.
+
+    model: what is known of the weights; published at once, latched. map_frames_agree: as the parameter.
+    """
+
+    def __init__(self, model: LoadedModel, max_observations: int, map_frames_agree: bool):
+        self._model, self._map_frames_agree = model, map_frames_agree
         self._image = rospy.Publisher("~predicted/image", Image, queue_size=QUEUE)
         self._camera_info = rospy.Publisher("~predicted/camera_info", CameraInfo, queue_size=QUEUE)
         self._uncertainty = rospy.Publisher("~predicted/uncertainty", Image, queue_size=QUEUE)
@@ -51,6 +69,12 @@ class Outputs:
             if name in model.predictions
         }
         self._embedding = rospy.Publisher("~place_embedding", PlaceEmbedding, queue_size=QUEUE, latch=True)
+        self._matches = rospy.Publisher("~place_matches", PlaceMatches, queue_size=QUEUE)
+        self._markers = PlaceMarkers()
+        self._has_new_places_listener = threading.Event()
+        self._places = rospy.Publisher(
+            "~places", MarkerArray, NewListeners(self._has_new_places_listener), queue_size=QUEUE
+        )
         self._surprise = rospy.Publisher("~surprise", Surprise, queue_size=QUEUE)
         self._observations = rospy.Publisher("~observations", Path, queue_size=QUEUE)
         self._model_info = rospy.Publisher("~model_info", ModelInfo, queue_size=1, latch=True)
@@ -70,6 +94,9 @@ class Outputs:
 
     def has_observations_listener(self) -> bool:
         return self._observations.get_num_connections() > 0
+
+    def has_places_listener(self) -> bool:
+        return self._places.get_num_connections() > 0
 
     # ---- What is sent ----
 
@@ -91,12 +118,19 @@ class Outputs:
         for name, publisher in self._further.items():
             publisher.publish(getattr(messages, name))
 
-    def publish_embedding(self, scene: LiveScene, image_header: Header, odometry: OdometrySample, camera: RigidPose):
+    def publish_embedding(
+        self,
+        embedding: np.ndarray,
+        scene: LiveScene,
+        image_header: Header,
+        odometry: OdometrySample,
+        camera: RigidPose,
+    ) -> None:
         """The scene's embedding after an observation.
 
         image_header: of the newest image. odometry: at its stamp. camera: pose of its frame in the odometry's frame.
         """
-        embedding, stamps = scene.memory.embedding(), scene.embedded_stamps
+        stamps = scene.embedded_stamps
         self._embedding.publish(
             PlaceEmbedding(
                 header=Header(stamp=image_header.stamp, frame_id=odometry.frame_id),
@@ -111,6 +145,49 @@ class Outputs:
                 data=embedding.tolist(),
             )
         )
+
+    def publish_matches(
+        self, scene: LiveScene, header: Header, camera_frame_id: str, matches: Sequence[Match]
+    ) -> None:
+        """header: of the embedding that was looked up. camera_frame_id: of its image."""
+        self._matches.publish(
+            PlaceMatches(
+                header=fresh_header(header),
+                episode_id=scene.episode_id,
+                place_id=scene.place_id,
+                model_id=self._model.model_id,
+                matches=[
+                    PlaceMatch(
+                        match.place.episode_id,
+                        match.place.place_id,
+                        match.similarity,
+                        rospy.Time(nsecs=match.stamp),
+                        camera_frame_pose(match.pose, camera_frame_id),
+                        self._is_in_frame(match.place, scene, header.frame_id),
+                    )
+                    for match in matches
+                ],
+            )
+        )
+
+    def publish_places(
+        self, scene: LiveScene, header: Header, pose: CameraPose, places: PlaceIndex, matches: Sequence[Match]
+    ) -> None:
+        """Markers of the places whose poses are in the odometry's frame, and of the best match if it is one of them.
+
+        header: of the embedding. pose: of the camera there.
+        """
+        shown = [place for place in places if self._is_in_frame(place, scene, header.frame_id)]
+        best = matches[0] if matches and self._is_in_frame(matches[0].place, scene, header.frame_id) else None
+        is_told = not self._has_new_places_listener.is_set()
+        self._has_new_places_listener.clear()
+        update = self._markers.update if is_told else self._markers.update_all
+        here = scene.episode_id, scene.place_id
+        self._places.publish(update(header, shown, here, pose, best))
+
+    def _is_in_frame(self, place: Place, scene: LiveScene, frame_id: str) -> bool:
+        """Whether a place's poses hold in the odometry's frame as it is now."""
+        return place.episode_id == scene.episode_id or (self._map_frames_agree and place.frame_id == frame_id)
 
     def publish_surprise(self, image_header: Header, value: float) -> None:
         self._surprise.publish(Surprise(fresh_header(image_header), value))
@@ -153,6 +230,14 @@ def _model_info(model: LoadedModel, max_observations: int) -> ModelInfo:
 
 def _pose(position: Sequence[float], quaternion: Sequence[float]) -> Pose:
     return Pose(Point(*position), Quaternion(*quaternion))
+
+
+def camera_frame_pose(pose: CameraPose, camera_frame_id: str) -> Pose:
+    """A camera pose with the axes that its frame's name stands for."""
+    if not looks_along_z(camera_frame_id):
+        return body_pose(pose)
+    optical = optical_pose(RigidPose.from_message(body_pose(pose)), "")
+    return _pose(optical.position, optical.quaternion)
 
 
 def body_pose(pose: CameraPose) -> Pose:

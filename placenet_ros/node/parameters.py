@@ -19,6 +19,8 @@ AnyParameters = TypeVar("AnyParameters", bound="Parameters")
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of numbers"}
 LARGEST_SCENE = 1000  # observations: a prediction already reads them for seconds, and their encodings fill gigabytes
 LONGEST_LOOK_AHEAD = 10.0  # seconds: nobody goes on as they do for longer
+MOST_PLACES = 10_000  # their descriptors already take 330 MB, and 50 ms for each lookup
+MOST_MATCHES = 100
 MOST_SAMPLES = 64  # a batch of one prediction: more would not change their deviation by a grey level, and take seconds
 
 
@@ -93,6 +95,12 @@ class NodeParameters(Parameters):
     odometry_trust: float = at_least(0.0, 100.0)
     reset_on_time_jump: bool = True
     odometry_jump: float = at_least(0.0, 1.0)
+    # Places
+    match_similarity: float = at_least(0.0, 0.0, 1.0)
+    match_after: float = at_least(0.0, 10.0)
+    max_matches: int = at_least(1, 5, MOST_MATCHES)
+    max_places: int = at_least(1, 2000, MOST_PLACES)
+    map_frames_agree: bool = False
     # Inputs
     image_transport: str = one_of("raw", "compressed")
     depth_transport: str = one_of("as_image", "raw", "compressed")

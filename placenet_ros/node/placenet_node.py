@@ -29,6 +29,7 @@ from placenet_ros.node.heartbeat import Heartbeat
 from placenet_ros.node.inbox import Inbox
 from placenet_ros.node.inputs import TRANSFORM, Inputs
 from placenet_ros.node.live_scene import LiveScene
+from placenet_ros.node.map_services import MapServices
 from placenet_ros.node.parameters import NodeParameters, ParameterError
 from placenet_ros.node.request import Request, RequestError
 from placenet_ros.node.running import run_node
@@ -90,6 +91,7 @@ class PlaceNetNode:
             rospy.Service("~reset", Trigger, self._on_reset),
             rospy.Service("~pause", SetBool, self._on_pause),
         ]
+        self._maps = MapServices(self._ask)
         rospy.on_shutdown(lambda: self._worker.stop(STOP_SECONDS))
         self._worker.start()
         self._heartbeat.start()

@@ -9,6 +9,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Callable
 
+import numpy as np
 import rospy
 from geometry_msgs.msg import PoseStamped
 from std_msgs.msg import Header
@@ -26,6 +27,7 @@ from placenet_ros.node.parameters import NodeParameters
 from placenet_ros.node.pictures import PictureMaker
 from placenet_ros.node.request import RequestError
 from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose, roll_degrees
+from placenet_ros.scene.place_index import PlaceIndex, PlaceMap
 from placenet_ros.scene.viewpoints import CameraPose
 
 if TYPE_CHECKING:  # imports PyTorch, which only the worker may wait for
@@ -69,7 +71,22 @@ class Tasks:
             model.camera.field_of_view_degrees[0],
         )
         self._pictures = PictureMaker(model.camera, parameters.input_is_rectified, drops)
-        self._outputs = Outputs(model, parameters.max_observations)
+        self._outputs = Outputs(model, parameters.max_observations, parameters.map_frames_agree)
+        self._model_id = model.model_id
+        similarity = parameters.match_similarity or model.match_similarity
+        self._can_match = similarity is not None
+        if not self._can_match:
+            rospy.logwarn(
+                "~place_matches stays silent: the weights' JSON does not say how alike two embeddings of one place are "
+                "(about.recognition.threshold); set ~match_similarity, or take weights that say it"
+            )
+        self._places = PlaceIndex(
+            model.embedding_length,
+            similarity,
+            parameters.match_after,
+            parameters.max_matches,
+            parameters.max_places,
+        )
         self._camera_frame_id = ""  # of the newest image
         self._predicted_stamp = 0  # of the newest odometry that a view was predicted for
 
@@ -125,12 +142,24 @@ class Tasks:
             steps.done("surprise")
         self.scene.add(observation)
         steps.done("encoding")
-        self._outputs.publish_embedding(self.scene, header, posed.odometry, camera)
+        embedding = self.scene.memory.embedding()
+        self._outputs.publish_embedding(embedding, self.scene, header, posed.odometry, camera)
         steps.done("publishing")
         self._activity.happened("keyframes")
         self._activity.took("arrival to embedding", time.monotonic() - posed.arrived)
+        self._look_up(embedding, observation, header, posed.odometry.frame_id)
         if self._outputs.has_observations_listener():
             self._outputs.publish_observations(self.scene, posed.odometry.frame_id)
+
+    def _look_up(self, embedding: np.ndarray, observation: Observation, image_header: Header, frame_id: str) -> None:
+        """Tell which places this one is like, and remember it. frame_id: of the odometry."""
+        place = self.scene.episode_id, self.scene.place_id
+        matches = self._places.visit(embedding, observation.pose, observation.stamp, *place, frame_id)
+        header = Header(stamp=image_header.stamp, frame_id=frame_id)
+        if self._can_match:
+            self._outputs.publish_matches(self.scene, header, image_header.frame_id, matches)
+        if self._outputs.has_places_listener():
+            self._outputs.publish_places(self.scene, header, observation.pose, self._places, matches)
 
     def _tell_surprise(self, header: Header, observation: Observation) -> None:
         if not 0 < self._usual_error < math.inf:
@@ -192,6 +221,29 @@ class Tasks:
         self._episodes.begin()
         self.follow_episode()
         return self.scene.episode_id
+
+    def map_to_save(self) -> tuple[PlaceMap, str]:
+        """Everything that is known of places, and the model that it comes from."""
+        return self._places.contents(), self._model_id
+
+    def add_map(self, added: PlaceMap, model_id: str, source: str) -> int:
+        """Add a map's places under episode numbers of their own; returns the first of them. source: for messages.
+
+        Raises RequestError where another model made it.
+        """
+        if model_id != self._model_id:
+            raise RequestError(
+                f"{source}: made by the model {model_id:.20}, but this node runs {self._model_id}, whose embeddings "
+                "are others: set ~weights to those, or make a new map"
+            )
+        if added.embeddings.shape[1] != self._places.embedding_length:
+            raise RequestError(
+                f"{source}: its embeddings have {added.embeddings.shape[1]} numbers, those of this model "
+                f"{self._places.embedding_length}: it was written by another version, make a new map"
+            )
+        first_episode = self._episodes.reserve(len(np.unique(added.ids[:, 0])))
+        self._places.add(added, first_episode)
+        return first_episode
 
     def _samples_listened_to(self) -> int:
         """For the uncertainty, where the model does not say it itself; they take most of the work: none while nobody

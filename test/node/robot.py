@@ -144,13 +144,13 @@ class Robot:
         self.take_picture(stamp, seed, **layout)
         return stamp
 
-    def take_picture(self, stamp, seed=0, **layout):
-        """Publish an image with its depth and camera_info, wherever the robot is."""
+    def take_picture(self, stamp, seed=0, colours=None, **layout):
+        """Publish an image with its depth and camera_info, wherever the robot is. colours: instead of the seed's."""
         header = Header(stamp=stamp, frame_id=CAMERA_FRAME)
         self.camera_info.publish(camera_info_message(header, CAMERA))
         metres = np.full((CAMERA.height, CAMERA.width, 1), 2000, "<u2")
         self.depth.publish(image_message(header, metres, encoding="16UC1"))
-        self.image.publish(image_message(header, picture(seed), **layout))
+        self.image.publish(image_message(header, picture(seed) if colours is None else colours, **layout))
 
 
 def image_message(header, array, encoding="rgb8", padding=0):

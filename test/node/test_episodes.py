@@ -67,3 +67,14 @@ def test_jumps_begin_no_episode_where_that_is_not_wanted():
 def test_episodes_are_begun_by_hand_too(watch):
     assert watch.begin() == 2
     assert watch.episode == 2
+
+
+def test_numbers_kept_for_a_map_are_given_to_no_episode():
+    episodes = EpisodeWatch(reset_on_time_jump=True)
+    assert episodes.begin() == 2
+    assert episodes.reserve(3) == 3
+    assert episodes.episode == 2
+    assert episodes.begin() == episodes.episode == 6
+    episodes.jumped_back("clock", 10_000_000_000, 0.0)
+    episodes.jumped_back("clock", 0, 1.0)
+    assert episodes.episode == 7

@@ -53,7 +53,12 @@ def at_work(monkeypatch):
     monkeypatch.setattr(tasks, "Outputs", Outputs)
     monkeypatch.setattr(tasks, "camera_pose", lambda camera, frame_id: camera)
     model = SimpleNamespace(
-        memory=Memory(), evaluation=SimpleNamespace(rmse=20.0), camera=PinholeCamera.square(16, 60.0)
+        memory=Memory(),
+        model_id="",
+        embedding_length=8,
+        match_similarity=0.9,
+        evaluation=SimpleNamespace(rmse=20.0),
+        camera=PinholeCamera.square(16, 60.0),
     )
     newest = SimpleNamespace(stamp=1)
     inbox = SimpleNamespace(

@@ -1,0 +1,210 @@
+"""PlaceIndex: what is known again, what is not, and what leaves."""
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from placenet_ros.scene.place_index import CELL_SIZES, DESCRIPTORS_PER_PLACE, PlaceIndex
+from placenet_ros.scene.viewpoints import CameraPose
+
+LENGTH = 8
+STEP = 1.0  # metres between the places of a walk; each has a cell of its own
+
+
+def direction(*values):
+    """An embedding that points there."""
+    vector = np.zeros(LENGTH, np.float32)
+    vector[: len(values)] = values
+    return vector / np.linalg.norm(vector)
+
+
+def axis(number):
+    return np.eye(LENGTH, dtype=np.float32)[number]
+
+
+def at(x, yaw=0.0):
+    return CameraPose((x, 0.0, 0.8), yaw, 0.0)
+
+
+def index(similarity=0.9, match_after=5.0, max_matches=5, max_places=100):
+    return PlaceIndex(LENGTH, similarity, match_after, max_matches, max_places)
+
+
+def names(matches):
+    return [(match.place.episode_id, match.place.place_id) for match in matches]
+
+
+def walk(places, count=7, first=1, episode=1):
+    """One keyframe in each of so many places along x, which look all different; the matches at the last."""
+    for step in range(count):
+        place = first + step
+        matches = places.visit(axis(place % LENGTH), at(place * STEP), 100 + place, episode, place, "odom")
+    return matches
+
+
+def test_revisit_is_matched_with_the_pose_and_stamp_of_what_was_seen():
+    places = index()
+    walk(places)
+    [match] = places.visit(direction(0.0, 1.0, 0.1), at(0.8), 300, 1, 8, "odom")
+    assert (match.place.episode_id, match.place.place_id) == (1, 1)
+    assert match.similarity == pytest.approx(1 / math.sqrt(1.01), abs=1e-5)
+    assert (match.pose, match.stamp) == (at(STEP), 101)
+
+
+def test_what_is_less_alike_than_the_threshold_is_no_match():
+    places = index(similarity=0.999)
+    walk(places)
+    assert places.visit(direction(0.0, 1.0, 0.1), at(0.8), 300, 1, 8, "odom") == []
+
+
+def test_without_a_threshold_nothing_matches_and_places_are_still_remembered():
+    places = index(similarity=None)
+    walk(places)
+    assert places.visit(axis(1), at(1.0), 300, 1, 8, "odom") == []
+    assert len(places) == 8
+
+
+@pytest.mark.parametrize("metres, matched", [(4.9, []), (5.0, [(1, 1)])])
+def test_what_was_seen_within_the_last_metres_travelled_is_no_match(metres, matched):
+    places = index(match_after=5.0)
+    places.visit(axis(0), at(0.0), 1, 1, 1, "odom")
+    places.visit(axis(1), at(metres / 2), 2, 1, 2, "odom")
+    assert names(places.visit(axis(0), at(0.0), 3, 1, 3, "odom")) == matched  # there and back
+
+
+def test_metres_travelled_count_along_the_way_and_not_from_where_a_place_is():
+    places = index(match_after=5.0)
+    places.visit(axis(0), at(0.0), 1, 1, 1, "odom")
+    for count in range(30):
+        places.visit(axis(1), at(0.1 * (count % 2)), 2, 1, 2, "odom")
+    assert places.visit(axis(0), at(0.0), 3, 1, 3, "odom") == []  # 3 m so far
+    for count in range(30):
+        places.visit(axis(1), at(0.1 * (count % 2)), 2, 1, 2, "odom")
+    assert names(places.visit(axis(0), at(0.0), 3, 1, 3, "odom")) == [(1, 1)]
+
+
+def test_the_place_that_the_robot_never_left_matches_once_it_has_travelled():
+    places = index(match_after=5.0)
+    places.visit(axis(0), at(0.0), 1, 1, 1, "odom")
+    places.visit(axis(1), at(3.0), 2, 1, 1, "odom")
+    assert names(places.visit(axis(0), at(0.0), 3, 1, 1, "odom")) == [(1, 1)]
+
+
+def test_places_of_an_earlier_episode_match_at_once_and_the_jump_between_is_not_travelled():
+    places = index(match_after=5.0)
+    places.visit(axis(0), at(0.0), 1, 1, 1, "odom")
+    assert names(places.visit(axis(0), at(50.0), 2, 2, 1, "odom")) == [(1, 1)]
+    assert names(places.visit(axis(0), at(52.0), 3, 2, 2, "odom")) == [(1, 1)]  # not (2, 1), which is 2 m ago
+
+
+def test_each_place_matches_once_by_its_best_descriptor_best_place_first():
+    places = index(similarity=0.5, match_after=0.5, max_matches=2)
+    places.visit(direction(1.0, 0.5), at(0.0), 1, 1, 1, "odom")
+    places.visit(direction(1.0, 0.3), at(1.0), 2, 1, 1, "odom")
+    places.visit(direction(1.0, 0.1), at(4.0), 3, 1, 2, "odom")
+    places.visit(direction(1.0, 0.6), at(8.0), 4, 1, 3, "odom")
+    matches = places.visit(direction(1.0), at(12.0), 5, 1, 4, "odom")
+    assert names(matches) == [(1, 2), (1, 1)]
+    assert [match.stamp for match in matches] == [3, 2]
+
+
+def test_a_place_keeps_the_newest_descriptor_of_each_cell():
+    places = index(match_after=1.0)
+    places.visit(axis(0), at(0.1), 1, 1, 1, "odom")
+    places.visit(axis(1), at(0.2), 2, 1, 1, "odom")  # the same cell
+    places.visit(axis(2), at(0.1, yaw=math.pi / 2), 3, 1, 1, "odom")  # looks elsewhere
+    assert places.num_descriptors == 2
+    places.visit(axis(3), at(3.0), 4, 1, 2, "odom")
+    assert places.visit(axis(0), at(0.1), 5, 1, 3, "odom") == []
+    assert names(places.visit(axis(1), at(0.1), 6, 1, 3, "odom")) == [(1, 1)]
+    assert names(places.visit(axis(2), at(0.1), 7, 1, 3, "odom")) == [(1, 1)]
+
+
+def test_the_oldest_descriptor_of_a_place_leaves_when_it_has_many():
+    places = index(match_after=1.0)
+    places.visit(axis(0), at(0.0), 1, 1, 1, "odom")
+    for count in range(1, DESCRIPTORS_PER_PLACE + 1):
+        places.visit(axis(1), at(CELL_SIZES[0] * count), 1 + count, 1, 1, "odom")
+    assert places.num_descriptors == DESCRIPTORS_PER_PLACE
+    assert places.visit(axis(0), at(0.0), 99, 1, 2, "odom") == []
+
+
+def test_the_place_visited_least_recently_leaves():
+    places = index(match_after=0.5, max_places=3)
+    for place in (1, 2, 3, 1, 4):
+        places.visit(axis(place), at(place * 3.0), place, 1, place, "odom")
+    assert [place.place_id for place in places] == [3, 1, 4]
+    assert places.visit(axis(2), at(30.0), 9, 1, 4, "odom") == []
+    assert names(places.visit(axis(1), at(30.6), 9, 1, 4, "odom")) == [(1, 1)]
+
+
+def test_extent_is_the_box_around_the_keyframes():
+    places = index()
+    for x, y, z in ((1.0, 5.0, 0.8), (-2.0, 6.0, 0.8), (0.0, 4.0, 0.9)):
+        places.visit(axis(0), CameraPose((x, y, z), 0.0, 0.0), 1, 1, 1, "odom")
+    [place] = places
+    np.testing.assert_array_equal(place.lowest, (-2.0, 4.0, 0.8))
+    np.testing.assert_array_equal(place.highest, (1.0, 6.0, 0.9))
+
+
+def test_added_contents_match_as_the_original_under_new_episodes():
+    original = index()
+    walk(original, 3)
+    walk(original, 3, episode=4)
+    places = index()
+    walk(places, 1)
+    places.add(original.contents(), first_episode=7)
+    assert (7, 3) in places and (8, 3) in places and len(places) == 7
+    found = places.visit(axis(3), at(50.0), 9, 1, 2, "odom")
+    assert names(found) == [(7, 3), (8, 3)]
+    assert (found[0].pose, found[0].stamp, found[0].place.frame_id) == (at(3 * STEP), 103, "odom")
+    again = places.contents()
+    kept = again.ids[:, 0] != 1
+    np.testing.assert_array_equal(again.extents[kept], original.contents().extents)
+
+
+def test_contents_do_not_change_with_the_index():
+    places = index()
+    walk(places, 2)
+    before = places.contents()
+    embeddings, extents = before.embeddings.copy(), before.extents.copy()
+    places.visit(axis(5), at(9.0), 5, 1, 1, "odom")
+    np.testing.assert_array_equal(before.embeddings, embeddings)
+    np.testing.assert_array_equal(before.extents, extents)
+
+
+def test_added_places_leave_before_those_of_the_drive():
+    original = index()
+    walk(original, 5)
+    places = index(max_places=4)
+    walk(places, 2)
+    places.add(original.contents(), first_episode=2)
+    assert [(place.episode_id, place.place_id) for place in places] == [(2, 4), (2, 5), (1, 1), (1, 2)]
+    assert places.num_descriptors == 4
+
+
+def test_empty_contents_can_be_added():
+    places = index()
+    places.add(index().contents(), first_episode=2)
+    assert len(places) == 0 and walk(places) == []
+
+
+def test_memory_is_bounded_over_a_long_drive():
+    places = index(max_places=40)
+
+    def drive(first, count):
+        for number in range(first, first + count):
+            for step in range(40):
+                places.visit(axis(number % LENGTH), at(0.5 * step), step, 1, number, "odom")
+
+    drive(1, 60)
+    assert (len(places), places.num_descriptors) == (40, 40 * DESCRIPTORS_PER_PLACE)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    drive(61, 60)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert places.num_descriptors == 40 * DESCRIPTORS_PER_PLACE
+    assert grown < 1_500_000  # what is held in Python objects was made anew, and traced now; arrays did not grow
