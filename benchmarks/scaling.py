@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -240,22 +241,26 @@ def share_of_linear(row: dict, known: list[dict]) -> float | None:
 
 
 def measure_here(arguments: argparse.Namespace) -> None:
-    """As one of the processes: measure, and where it is the first, print."""
-    path, processes = Path(arguments.json), begin_processes(arguments.device)
+    """As one of the processes: measure, and where it is the first, print. Raises UserError, whatever goes wrong."""
+    path = Path(arguments.json)
     try:
+        processes = begin_processes(arguments.device)
         for row in rows(arguments, processes):
             if processes.first:
                 row["of_linear"] = share_of_linear(row, known_rows(path))
                 print_line(cells(row))
                 with open(path, "a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
-    except Exception as error:  # whatever it is, the others cannot go on, and one line says why
+        processes.wait()
+        processes.end()
+    except Exception as error:  # the others cannot go on without this one, whatever it is
+        rank, count = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
         if is_lost_process(error):
             time.sleep(SECONDS_TO_END)  # torchrun, which says which was lost, ends this one meanwhile
-        time.sleep(processes.rank)  # the same on all of them is said by the first
-        raise UserError(f"process {processes.rank} of {processes.count}: {first_line(error)}") from error
-    processes.wait()
-    processes.end()
+        time.sleep(rank)  # what is wrong with all of them is said by the first
+        report = path.with_suffix(f".process-{rank}.txt")
+        report.write_text(traceback.format_exc())
+        raise UserError(f"process {rank} of {count}: {first_line(error)} (in full: {report})") from error
 
 
 def start_processes(arguments: argparse.Namespace, argv: list[str]) -> int:

@@ -4,6 +4,12 @@ torchrun starts them and tells each its number (its "rank") in the environment; 
 everything here is done at once. Rank 0 alone prints, writes and evaluates. Two groups: gradients go through NCCL
 between GPUs and gloo between CPUs; what the processes tell each other goes through gloo, which waits without spinning,
 without a GPU, and for as long as an evaluation takes.
+
+When a process ends before its time, so do the others. They notice at the end of their step, when gloo's connection to
+it breaks, whether NCCL notices or not; and torchrun, which looks ten times a second, sends SIGTERM to those of its
+machine and after 30 s SIGKILL: also to one that can do nothing but wait for its GPU, where an exchange never ends. For
+a process that hangs, and for a machine that goes away without closing its connections, there is NCCL's watchdog, which
+ends its process after GRADIENT_TIMEOUT (torchrun sets TORCH_NCCL_ASYNC_ERROR_HANDLING=1).
 """
 
 from __future__ import annotations

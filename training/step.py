@@ -175,6 +175,8 @@ class TrainingStep:
         warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")  # launched first
         self.optimiser = torch.optim.Adam(self._parameters, **self._device_settings())
         self._exchange = GradientExchange(self._parameters, execution.exchange) if processes > 1 else None
+        if self._exchange is None and execution.exchange != "float32":
+            say(f"exchange={execution.exchange} has no effect: a process that trains alone exchanges no gradients")
         self._sums: dict[tuple[str, ...], Tensor] = {}  # names of figures -> 2 k: sums, numbers of usable steps
         self._unusable = torch.zeros(3, device=device)  # steps, of these in a row up to now, most in a row
         self._graphs = None

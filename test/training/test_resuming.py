@@ -77,14 +77,22 @@ def test_two_processes_stop_together_at_ctrl_c_and_one_goes_on(words, uninterrup
     assert_same_weights(run, uninterrupted, tolerance=1e-3)  # rounding, over 75 steps
 
 
-def test_a_process_that_is_killed_ends_the_others_and_that_is_said(words, tmp_path):
-    training = training_at_work(tmp_path / "run", *words, "schedule.samples=40000", "processes=2")
+def test_a_process_that_is_killed_ends_the_others_and_that_is_said_and_the_same_command_goes_on(words, tmp_path):
+    command = tmp_path / "run", *words, "schedule.samples=40000", "checkpoint_every=8", "processes=2"
+    training = training_at_work(*command)
     listed = subprocess.run(["pgrep", "-P", str(training.pid)], capture_output=True, text=True)
     os.kill(int(listed.stdout.split()[-1]), signal.SIGKILL)
+    killed = time.monotonic()
     _, said = training.communicate(timeout=PATIENCE)
+    assert time.monotonic() - killed < 60
     assert training.returncode != 0
     assert "was ended by SIGKILL" in said or "another process of this training ended" in said, said
     assert "Traceback" not in said, said
+    samples_seen = newest_checkpoint(tmp_path / "run" / "checkpoints")["samples_seen"]
+    again = training_at_work(*command)
+    again.send_signal(signal.SIGTERM)
+    _, said = again.communicate(timeout=PATIENCE)
+    assert f"resumed after {samples_seen} samples" in said and again.returncode == 143, said
 
 
 def test_a_reader_of_shards_that_the_system_kills_ends_training_with_one_line(words, tmp_path):

@@ -21,7 +21,7 @@ from training.data.sampling import SamplingConfig, assemble
 from training.data.scenes import StepScenes, scene_stream
 from training.data.trajectories import TrajectorySet
 from training.nested import tensors_of
-from training.processes import Processes, begin_processes, is_lost_process
+from training.processes import GRADIENT_TIMEOUT, Processes, begin_processes, is_lost_process
 from training.step import latent_noise
 
 CPU = torch.device("cpu")
@@ -120,6 +120,54 @@ def test_each_process_has_the_gpu_of_its_number_and_gradients_go_through_nccl(mo
     monkeypatch.delenv("RANK")
     with pytest.raises(UserError, match="WORLD_SIZE=8 is set, but not RANK: start with training/run.sh"):
         begin_processes("auto")
+
+
+def test_the_command_for_two_gpus_comes_to_two_processes_that_join_with_nccl(tmp_path):
+    """As far as it goes without GPUs: through the script and torchrun up to where each joins the group.
+
+    That a rank which fails takes the others with it, also one that waits for a GPU, is NCCL's watchdog's business, by
+    TORCH_NCCL_ASYNC_ERROR_HANDLING, and torchrun's, which does not wait longer than 30 s for any.
+    """
+    (tmp_path / "sitecustomize.py").write_text(TWO_GPUS)
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "JOINED": str(tmp_path / "joined-")}
+    for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TORCH_NCCL_ASYNC_ERROR_HANDLING"):
+        environment.pop(name, None)
+    done = run_sh("smoke", f"run={tmp_path / 'run'}", env=environment)
+    assert done.returncode == 0, done.stderr
+    for rank in range(2):
+        assert json.loads((tmp_path / f"joined-{rank}").read_text()) == {
+            "arguments": ["nccl"],
+            "timeout": GRADIENT_TIMEOUT.total_seconds(),
+            "device_id": f"cuda:{rank}",
+            "device": f"cuda:{rank}",
+            "world": "2",
+            "threads": "1",
+            "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
+        }
+
+
+TWO_GPUS = """
+import json, os, sys
+
+def joined(*arguments, timeout, device_id):
+    rank, environment = os.environ["RANK"], os.environ
+    told = {
+        "arguments": arguments, "timeout": timeout.total_seconds(), "device_id": str(device_id), "device": device[0],
+        "world": environment["WORLD_SIZE"], "threads": environment["OMP_NUM_THREADS"],
+        "TORCH_NCCL_ASYNC_ERROR_HANDLING": environment["TORCH_NCCL_ASYNC_ERROR_HANDLING"],
+    }
+    with open(environment["JOINED"] + rank, "w") as file:
+        json.dump(told, file)
+    os._exit(0)
+
+if {"training.launch", "training.train"} & set(sys.orig_argv):
+    import torch, torch.distributed
+    device = []
+    torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
+    torch.cuda.set_device = lambda chosen: device.append(str(chosen))
+    torch.distributed.init_process_group = joined
+"""
 
 
 def test_the_script_runs_in_any_folder_with_jemalloc_where_it_is_installed(tmp_path):

@@ -65,6 +65,19 @@ def test_a_process_that_is_killed_ends_the_run_with_one_line(tmp_path, capfd, mo
     assert said in [f"error: process {rank} was ended by SIGKILL on {os.uname().nodename}\n" for rank in range(2)]
 
 
+def test_what_goes_wrong_in_a_process_is_one_line_and_a_file_that_has_it_in_full(tmp_path, monkeypatch):
+    def failing(arguments, processes):
+        raise RuntimeError("NCCL is not in the mood\nlong story")
+        yield
+
+    monkeypatch.setattr("benchmarks.scaling.rows", failing)
+    report = tmp_path / "figures.process-0.txt"
+    with pytest.raises(UserError) as told:
+        main([*SMALL, "--only", "1", "--json", str(tmp_path / "figures.jsonl")])
+    assert str(told.value) == f"process 0 of 1: RuntimeError: NCCL is not in the mood (in full: {report})"
+    assert "in failing" in report.read_text() and "long story" in report.read_text()
+
+
 def test_what_takes_too_long_is_stopped(tmp_path, capfd):
     main([*SMALL, "--processes", "2", "--limit", "0.1", "--json", str(tmp_path / "figures.jsonl")])
     assert "2 processes: stopped after 0 s" in capfd.readouterr().out

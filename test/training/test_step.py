@@ -402,6 +402,13 @@ def with_weights(result):
     return model
 
 
+def test_a_way_of_exchanging_gradients_has_no_effect_on_one_process_and_that_is_said(capsys):
+    _, model, _ = trained(replace(PLAIN, exchange="bfloat16"), steps=1)
+    said = capsys.readouterr().err
+    assert said == "exchange=bfloat16 has no effect: a process that trains alone exchanges no gradients\n"
+    assert_equal_weights(model, trained(steps=1)[1])
+
+
 # ---- On a GPU --------------------------------------------------------------------------------------------------------
 
 
