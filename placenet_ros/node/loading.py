@@ -5,6 +5,7 @@ Facts about the model, as ModelInfo shows them, are read from the JSON beside th
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import math
 import sys
@@ -111,6 +112,7 @@ def load_model(weights: Path, parameters: NodeParameters, warn: Callable[[str], 
     memory = SceneMemory(model, parameters.max_observations, warn)
     embedding = _warm_up(memory, model.config.image_size, parameters.prediction_samples)
     about = model.about
+    _keep_for_good()
     return LoadedModel(
         memory=memory,
         camera=PinholeCamera.square(model.config.image_size, model.config.field_of_view_degrees),
@@ -164,6 +166,15 @@ def _warm_up(memory: SceneMemory, image_size: int, samples: int) -> np.ndarray:
         memory.predict(pose, samples)
     memory.clear()
     return embedding
+
+
+def _keep_for_good() -> None:
+    """Have Python's search for unused cycles pass over all that is loaded, PyTorch above all.
+
+    One search through it holds every thread of the node up for a tenth of a second and more.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _sha256(weights: Path) -> str:

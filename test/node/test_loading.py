@@ -1,10 +1,13 @@
-"""What the node reads of a model's evaluation from the JSON beside the weights."""
+"""Loading a model, and what the node reads of its evaluation from the JSON beside the weights."""
 
+import gc
 import math
 
 import pytest
+from robot import save_tiny_weights
 
-from placenet_ros.node.loading import Evaluation
+from placenet_ros.node.loading import Evaluation, load_model
+from placenet_ros.node.parameters import NodeParameters
 
 ROWS = {"this network": {"rmse": {"mean": 20.5}}, "nearest image": {"rmse": {"mean": 60}}}
 
@@ -41,3 +44,11 @@ def test_what_has_another_form_counts_as_not_measured(evaluation):
     found = Evaluation.of({"evaluation": evaluation})
     assert found.queries == 0
     assert math.isnan(found.rmse)
+
+
+def test_what_is_loaded_is_no_longer_searched_for_garbage(tmp_path):
+    load_model(save_tiny_weights(tmp_path / "tiny"), NodeParameters(), warn=None)
+    try:
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()

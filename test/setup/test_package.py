@@ -8,7 +8,7 @@ import pytest
 from catkin_pkg.changelog import get_changelog_from_path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS_FOR_USERS = ["config", "launch", "weights"]
+FOLDERS_FOR_USERS = ["config", "launch", "rviz", "weights"]
 
 
 def shell(command: str, cwd: Path) -> subprocess.CompletedProcess:

@@ -1,0 +1,68 @@
+"""RViz's configuration and the launch file that opens it."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from roslaunch.config import ROSLaunchConfig
+from roslaunch.xmlloader import XmlLoader
+
+from training.make_bag import CameraConfig, make_bag
+
+ROOT = Path(__file__).parents[2]
+INPUTS = {"/image", "/odom"}  # remapped by view.launch as those of the node are
+
+
+def displays():
+    return yaml.safe_load((ROOT / "rviz" / "placenet.rviz").read_text())["Visualization Manager"]["Displays"]
+
+
+def topics_of(display):
+    return {value for key, value in display.items() if key.endswith("Topic")}
+
+
+def published():
+    """The node's private topics, as its code names them."""
+    code = "\n".join(path.read_text() for path in (ROOT / "placenet_ros" / "node").glob("*.py"))
+    return {f"/placenet_node/{name}" for name in re.findall(r'Publisher\(\s*"~([^"]+)"', code)}
+
+
+def launched(*words):
+    """{name: node} of what view.launch would start."""
+    config = ROSLaunchConfig()
+    XmlLoader().load(str(ROOT / "launch" / "view.launch"), config, argv=list(words), verbose=False)
+    return {node.name: node for node in config.nodes}
+
+
+def test_rviz_shows_topics_that_there_are():
+    topics = set().union(*map(topics_of, displays()))
+    assert topics - published() == INPUTS
+    assert {"/placenet_node/predicted/image", "/placenet_node/observations", "/placenet_node/places"} <= topics
+
+
+def test_rviz_shows_nothing_for_which_samples_are_drawn():
+    assert not any("uncertainty" in topic for display in displays() for topic in topics_of(display))
+
+
+@pytest.mark.parametrize(
+    "words, nodes",
+    [
+        ((), {"rviz", "placenet_node"}),
+        (("node:=false",), {"rviz"}),
+        (("house:=true",), {"rviz", "placenet_node", "house_robot"}),
+    ],
+)
+def test_the_launch_file_starts_what_it_is_asked_for(words, nodes):
+    assert set(launched(*words)) == nodes
+
+
+def test_the_launch_file_replays_a_bag(tmp_path):
+    make_bag(tmp_path / "drive.bag", 5, 1.0, CameraConfig(32, 32))
+    assert set(launched(f"bag:={tmp_path}/drive.bag")) == {"rviz", "placenet_node", "replay_bag"}
+
+
+def test_rviz_gets_the_robots_topics():
+    nodes = launched("image:=/front/image_raw", "odom:=/wheels/odom")
+    for node in nodes.values():
+        assert {("image", "/front/image_raw"), ("odom", "/wheels/odom")} <= set(map(tuple, node.remap_args))
