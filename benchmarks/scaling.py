@@ -118,10 +118,12 @@ def timed_row(
         if training.processes > 1:
             processes.greatest(0.0)  # as the loop of training does, to stop together
 
-    for repeats in (LAUNCHED_FIRST, 3):
-        for _ in range(repeats):
-            agreed_step()
-        settle(processes.device)
+    for _ in range(LAUNCHED_FIRST):
+        agreed_step()
+    settle(processes.device)
+    for _ in range(3):
+        agreed_step()
+    synchronize(processes.device)
     processes.wait()
     times = times_ms(agreed_step, arguments.steps, processes.device)
     step_ms, slowest_ms = processes.greatest(statistics.mean(times), max(times))
@@ -193,7 +195,6 @@ def exchange_alone(model: torch.nn.Module, exchanged: str, processes: Processes)
     processes.wait()
     exchange_ms, plain_ms = processes.greatest(*(median_ms(task, ALONE_REPEATS, device) for task in tasks))
     size, n = plain.numel() * plain.element_size(), processes.count
-    synchronize(device)
     return {
         "exchange_ms": exchange_ms,
         "exchanged_bytes": size,
@@ -344,7 +345,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--scenes", type=positive, default=36, help="of each process, or of all together (default: 36)")
     parser.add_argument("--observations", type=positive, default=10, help="of each scene (default: 10)")
     parser.add_argument("--steps", type=positive, default=50, help="timed steps of each row (default: 50)")
-    parser.add_argument("--limit", type=float, default=240.0, help="seconds for each number of them (default: 240)")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds for each number of them (default: 300)")
     parser.add_argument("--data", metavar="FOLDER", help="shards to read scenes from; without, they are held in memory")
     parser.add_argument("--workers", type=int, default=-1, help="that read shards for a process, as data.workers")
     parser.add_argument("--json", default="out/benchmark-scaling.jsonl", help="file of all figures, a line for each")
