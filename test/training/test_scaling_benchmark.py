@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from small_run import rooms_on_disk
 
 from benchmarks.scaling import main, share_of_linear
 from training.configuration import UserError
@@ -45,6 +46,15 @@ def test_one_and_two_processes_are_measured_weak_and_strong_with_each_exchange(t
     assert full["bus_gigabytes_per_second"] == pytest.approx(rate)
     assert 0 <= fed["data_wait"] < 1 and all(row["unusable_steps"] == 0 for row in rows)
     assert capfd.readouterr().out.count("\n| 2 | weak") == 4
+
+
+def test_scenes_can_come_from_shards(tmp_path):
+    data, _ = rooms_on_disk(tmp_path / "shards")
+    words = ["--data", data.removeprefix("data.train="), "--workers", "0", "--json", str(tmp_path / "figures.jsonl")]
+    main([*SMALL, *words, "--only", "1"])
+    held, fed = rows_of(tmp_path / "figures.jsonl")
+    assert (held["feed"], fed["feed"]) == ("held", "shards")
+    assert fed["of_linear"] == 1 and 0 <= fed["data_wait"] < 1
 
 
 def test_a_process_that_is_killed_ends_the_run_with_one_line(tmp_path, capfd, monkeypatch):
