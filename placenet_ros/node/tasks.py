@@ -27,6 +27,7 @@ from placenet_ros.node.parameters import NodeParameters
 from placenet_ros.node.pictures import PictureMaker
 from placenet_ros.node.request import RequestError
 from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose, roll_degrees
+from placenet_ros.node.surprise import FEWEST, UsualError
 from placenet_ros.scene.place_index import PlaceIndex, PlaceMap
 from placenet_ros.scene.viewpoints import CameraPose
 
@@ -59,7 +60,7 @@ class Tasks:
         self.is_paused = False  # then no image becomes an observation
         self._predict_ahead = parameters.predict_ahead
         self._samples = parameters.prediction_samples
-        self._usual_error = model.evaluation.rmse
+        self._usual_error = UsualError(model.evaluation.rmse)
         gate = KeyframeGate(parameters.keyframe_distance, parameters.keyframe_angle, parameters.keyframe_period)
         self.scene = LiveScene(
             model.memory,
@@ -162,12 +163,16 @@ class Tasks:
             self._outputs.publish_places(self.scene, header, observation.pose, self._places, matches)
 
     def _tell_surprise(self, header: Header, observation: Observation) -> None:
-        if not 0 < self._usual_error < math.inf:
-            rospy.logwarn_once("~surprise stays silent: the weights' JSON has no evaluation to say what is usual")
-        elif len(self.scene):
-            error = self.scene.prediction_error(observation)
-            if not math.isnan(error):
-                self._outputs.publish_surprise(header, error / self._usual_error)
+        error = self.scene.prediction_error(observation) if len(self.scene) else math.nan
+        if math.isnan(error):
+            return
+        surprise = self._usual_error.surprise(error)
+        if math.isnan(surprise):
+            rospy.loginfo_once(
+                f"~surprise begins after {FEWEST} keyframes: the weights' JSON has no evaluation to say what is usual"
+            )
+        else:
+            self._outputs.publish_surprise(header, surprise)
 
     def answer(self, query: PoseStamped) -> ViewMessages:
         """The view from a pose, with its uncertainty. Raises RequestError."""
