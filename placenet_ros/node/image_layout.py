@@ -29,7 +29,8 @@ METRES_PER_UNIT = 0.001  # of 16-bit depth images (REP 118)
 MAX_LABEL = 255
 MAX_DEPTH = 100.0  # metres: beyond any room and any robot's depth camera; simulators mean "nothing there" by more
 
-DISTORTION_MODELS = ("plumb_bob", "rational_polynomial")
+FISHEYE_MODELS = ("equidistant", "fisheye")
+DISTORTION_MODELS = ("plumb_bob", "rational_polynomial", *FISHEYE_MODELS)
 
 
 class ImageError(ValueError):
@@ -81,13 +82,14 @@ def pinhole_camera(info: Any, is_rectified: bool) -> PinholeCamera:
     try:
         if is_rectified:
             return PinholeCamera(info.width, info.height, *(rectified if rectified[0] else raw))
-        return PinholeCamera(info.width, info.height, *raw, _distortion(info))
+        is_fisheye = info.distortion_model in FISHEYE_MODELS
+        return PinholeCamera(info.width, info.height, *raw, _distortion(info, is_fisheye), is_fisheye)
     except ValueError as error:
         raise ImageError("bad camera_info", f"camera_info: {error}") from error
 
 
-def _distortion(info: Any) -> tuple[float, ...]:
-    if not any(info.D):
+def _distortion(info: Any, is_fisheye: bool) -> tuple[float, ...]:
+    if not is_fisheye and not any(info.D):
         return ()
     if info.distortion_model not in DISTORTION_MODELS:
         raise ValueError(

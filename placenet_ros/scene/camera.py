@@ -17,6 +17,7 @@ import numpy as np
 
 # How many coefficients OpenCV's distortion models have: (k1 k2 p1 p2), then k3, then (k4 k5 k6).
 DISTORTION_LENGTHS = (0, 4, 5, 8)
+FISHEYE_DISTORTION_LENGTHS = (4,)
 LARGEST_SIDE = 16384  # pixels: no robot's camera has more, and OpenCV's remap ends at 32767
 SMALLEST_FIELD_OF_VIEW = 1.0  # degrees: below, the numbers are no calibration, or a telescope's
 # Samples along each side of a target's pixel, at most: a 64 x 64 target then has a map of 8 MB. Finer pictures are
@@ -29,6 +30,8 @@ class PinholeCamera:
     """Intrinsics of a camera. All in pixels, with the centre of the first pixel at (0, 0), as OpenCV and CameraInfo do.
 
     distortion: OpenCV's k1 k2 p1 p2 [k3 [k4 k5 k6]] (`plumb_bob`, `rational_polynomial`); empty for a rectified image.
+    is_fisheye: distances from the centre go by the angle (`equidistant`) and not by its tangent; distortion is then
+        OpenCV's k1 k2 k3 k4 of that model, which has zeros for a perfect one.
     Raises ValueError for a size, focal length, field of view or distortion that no camera has.
     """
 
@@ -39,6 +42,7 @@ class PinholeCamera:
     cx: float
     cy: float
     distortion: tuple[float, ...] = ()
+    is_fisheye: bool = False
 
     def __post_init__(self):
         if self.width < 1 or self.height < 1:
@@ -59,8 +63,10 @@ class PinholeCamera:
                 f"lengths {self.fx:g}, {self.fy:g} and centre {self.cx:g}, {self.cy:g} "
                 f"for {self.width} x {self.height} pixels"
             )
-        if len(self.distortion) not in DISTORTION_LENGTHS:
-            raise ValueError(f"expected 0, 4, 5 or 8 distortion coefficients, found {len(self.distortion)}")
+        lengths = FISHEYE_DISTORTION_LENGTHS if self.is_fisheye else DISTORTION_LENGTHS
+        if len(self.distortion) not in lengths:
+            expected = " or ".join(str(length) for length in lengths)
+            raise ValueError(f"expected {expected} distortion coefficients, found {len(self.distortion)}")
 
     @classmethod
     def square(cls, image_size: int, field_of_view_degrees: float) -> PinholeCamera:
@@ -74,6 +80,8 @@ class PinholeCamera:
         """Horizontal and vertical field of view, distortion left aside."""
 
         def angle(size: int, focal: float, centre: float) -> float:
+            if self.is_fisheye:
+                return math.degrees(size / focal)
             return math.degrees(math.atan((centre + 0.5) / focal) + math.atan((size - 0.5 - centre) / focal))
 
         return angle(self.width, self.fx, self.cx), angle(self.height, self.fy, self.cy)
@@ -82,7 +90,7 @@ class PinholeCamera:
         """The same camera with other pixels, which cover the same area together."""
         x, y = width / self.width, height / self.height
         centre = (self.cx + 0.5) * x - 0.5, (self.cy + 0.5) * y - 0.5
-        return PinholeCamera(width, height, self.fx * x, self.fy * y, *centre, self.distortion)
+        return PinholeCamera(width, height, self.fx * x, self.fy * y, *centre, self.distortion, self.is_fisheye)
 
 
 class ViewResampler:
@@ -93,7 +101,7 @@ class ViewResampler:
     """
 
     def __init__(self, source: PinholeCamera, target: PinholeCamera):
-        if target.distortion:
+        if target.distortion or target.is_fisheye:
             raise ValueError("expected a target camera without distortion")
         self.source, self.target = source, target
         self._sampled = source.resized(
@@ -135,13 +143,13 @@ class ViewResampler:
 
 def _source_pixels(source: PinholeCamera, target: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
     """Where the target's pixels lie in the source's image: x and y, each float32 (target height, target width)."""
-    return cv2.initUndistortRectifyMap(
-        _matrix(source), np.array(source.distortion), None, _matrix(target), (target.width, target.height), cv2.CV_32FC1
-    )
+    undistorted = cv2.fisheye.initUndistortRectifyMap if source.is_fisheye else cv2.initUndistortRectifyMap
+    size, distortion = (target.width, target.height), np.array(source.distortion)
+    return undistorted(_matrix(source), distortion, np.eye(3), _matrix(target), size, cv2.CV_32FC1)
 
 
 def _matrix(camera: PinholeCamera) -> np.ndarray:
-    return np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
+    return np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]], np.float64)
 
 
 def _inside(pixels: tuple[np.ndarray, np.ndarray], camera: PinholeCamera) -> np.ndarray:

@@ -117,6 +117,12 @@ def test_rectified_images_have_the_camera_of_p_and_raw_ones_that_of_k_and_d():
     assert pinhole_camera(without_p, True) == PinholeCamera(320, 240, 200, 201, 159.5, 119.5)
 
 
+def test_raw_images_of_a_fisheye_camera_have_its_model_even_without_coefficients():
+    info = camera_info(distortion_model="equidistant", D=[0.0] * 4)
+    assert pinhole_camera(info, False) == PinholeCamera(320, 240, 200, 201, 159.5, 119.5, (0.0,) * 4, is_fisheye=True)
+    assert not pinhole_camera(info, True).is_fisheye
+
+
 def test_camera_info_goes_out_as_it_comes_in():
     camera = PinholeCamera.square(64, 60.0)
     assert pinhole_camera(images.camera_info_message(Header(), camera), True) == camera
@@ -128,7 +134,8 @@ def test_camera_info_goes_out_as_it_comes_in():
     [
         ({"K": [0.0] * 9, "P": [0.0] * 12}, "calibrated camera"),
         ({"binning_x": 2}, "binned or cropped"),
-        ({"distortion_model": "equidistant"}, "'equidistant' is not supported"),
+        ({"distortion_model": "thin_prism"}, "'thin_prism' is not supported"),
+        ({"distortion_model": "equidistant"}, "expected 4 distortion coefficients, found 5"),
     ],
 )
 def test_camera_infos_that_cannot_be_used_are_refused(change, complaint):

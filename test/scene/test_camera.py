@@ -88,6 +88,24 @@ def test_distorted_pictures_are_straightened():
     assert np.abs(found - expected).max() <= 2
 
 
+@pytest.mark.parametrize("coefficients", [(0.0, 0.0, 0.0, 0.0), (0.05, -0.01, 0.0, 0.0)])
+def test_fisheye_pictures_become_those_of_a_pinhole(coefficients):
+    lens = PinholeCamera(640, 480, 250.0, 250.0, 319.5, 239.5, coefficients, is_fisheye=True)
+    assert lens.field_of_view_degrees == pytest.approx((math.degrees(640 / 250), math.degrees(480 / 250)))
+    # A wall whose grey level is its x / z, as the lens shows it: invert r' = a + k1 a^3 + k2 a^5, a being the angle.
+    x_seen, y_seen = directions(lens)
+    radius_seen = np.hypot(x_seen, y_seen)
+    angle = radius_seen.copy()
+    for _ in range(50):
+        angle = radius_seen / (1 + coefficients[0] * angle**2 + coefficients[1] * angle**4)
+    tangent = np.tan(np.minimum(angle, 1.4))
+    picture = as_grey(x_seen * tangent / np.maximum(radius_seen, 1e-9), -0.8, 0.8)
+    resampler = ViewResampler(lens, MODEL)
+    expected = as_grey(directions(MODEL)[0], -0.8, 0.8).astype(int)
+    assert np.abs(resampler.colours(picture).astype(int) - expected).max() <= 2
+    assert resampler.covered.all()
+
+
 def test_picture_of_another_size_is_refused():
     with pytest.raises(ValueError, match="expected an image of 320 x 240 pixels.*found 64 x 48"):
         ViewResampler(WIDE, MODEL).colours(np.zeros((48, 64, 3), np.uint8))
