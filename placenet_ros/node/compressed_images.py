@@ -16,6 +16,8 @@ import numpy as np
 
 from placenet_ros.node.image_layout import ImageError
 
+# What image_transport appends to the name of an image's topic, by the node's input.
+COMPRESSED_SUFFIXES = {"image": "/compressed", "depth": "/compressedDepth", "objects": "/compressed"}
 MOST_PIXELS = 1 << 25  # 8K: what claims more is not decoded
 MOST_SEGMENTS = 1000  # of a JPEG before its pixels; a colour profile has up to 255
 PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"

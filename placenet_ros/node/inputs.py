@@ -11,7 +11,7 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from placenet_ros.node.compressed_images import check_compressed, is_compressed
+from placenet_ros.node.compressed_images import COMPRESSED_SUFFIXES, check_compressed, is_compressed
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.frames import Frames
 from placenet_ros.node.image_layout import (
@@ -35,8 +35,6 @@ QUERY_QUEUE = 10
 ENCODINGS = {"image": COLOUR_ENCODINGS, "depth": DEPTH_ENCODINGS, "objects": LABEL_ENCODINGS}
 TRANSFORM = "TF"  # the input that takes the place of odom with ~pose_source tf
 COMPANIONS = ("depth", "objects")
-# What image_transport appends to the name of an image's topic.
-COMPRESSED_SUFFIXES = {"image": "/compressed", "depth": "/compressedDepth", "objects": "/compressed"}
 
 
 class Inputs:

@@ -5,9 +5,11 @@ import subprocess
 import unittest
 from pathlib import Path
 
+import cv2
 import rosbag
 import rospy
 import rostest
+from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from placenet_ros.msg import PlaceEmbedding
 from robot import (
@@ -22,6 +24,7 @@ from robot import (
     save_tiny_weights,
     temporary_folder,
 )
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 
@@ -30,10 +33,11 @@ from placenet_ros.node.images import camera_info_message
 START = 1_700_000_000.0
 SECONDS = 3.0
 TIMES_ROUND = 3
+LOOPING = 120.0  # seconds until a test gives up: the node starts, and the bag is played several times
 
 
-def write_bag(path):
-    """A robot that drives 1.5 m in three seconds."""
+def write_bag(path, is_compressed=False):
+    """A robot that drives 1.5 m in three seconds. is_compressed: its images are, and TF takes odometry's place."""
     with rosbag.Bag(str(path), "w") as bag:
         at = rospy.Time.from_sec(START)
         static = TFMessage([camera_on_robot()])
@@ -43,12 +47,28 @@ def write_bag(path):
             odometry = Odometry(header=Header(stamp=at, frame_id="odom"), child_frame_id="base_link")
             odometry.pose.pose.position.x = step / 100
             odometry.pose.pose.orientation.w = 1.0
-            bag.write("/odom", odometry, at)
+            if is_compressed:
+                bag.write("/tf", TFMessage([base_in_odom(odometry)]), at)
+            else:
+                bag.write("/odom", odometry, at)
             if step % 5 == 0:
                 header = Header(stamp=at, frame_id=CAMERA_FRAME)
                 bag.write("/camera/color/camera_info", camera_info_message(header, CAMERA), at)
-                bag.write("/camera/color/image_raw", image_message(header, picture(step)), at)
+                if is_compressed:
+                    jpeg = cv2.imencode(".jpg", picture(step))[1].tobytes()
+                    message = CompressedImage(header, "rgb8; jpeg compressed bgr8", jpeg)
+                    bag.write("/camera/color/image_raw/compressed", message, at)
+                else:
+                    bag.write("/camera/color/image_raw", image_message(header, picture(step)), at)
     return path
+
+
+def base_in_odom(odometry):
+    """The same pose as a transform."""
+    transform = TransformStamped(header=odometry.header, child_frame_id=odometry.child_frame_id)
+    transform.transform.translation.x = odometry.pose.pose.position.x
+    transform.transform.rotation = odometry.pose.pose.orientation
+    return transform
 
 
 def latched(message):
@@ -81,11 +101,26 @@ class Replaying(unittest.TestCase):
         self.addCleanup(end, process)
         return process
 
+    def test_bag_of_compressed_images_and_poses_by_tf_is_played_looped_as_well(self):
+        bag = write_bag(self.folder / "compressed.bag", is_compressed=True)
+        self.assert_is_not_played(bag, "try image_transport:=compressed pose_source:=tf")
+        embeddings = Collected("/placenet_node/place_embedding", PlaceEmbedding)
+        how = ("image_transport:=compressed", "pose_source:=tf", "loop:=true")
+        process = self.replayed(f"bag:={bag}", f"weights:={self.weights}", *how)
+        embeddings.wait_for(lambda message: message.episode_id == 3, seconds=LOOPING)
+        end(process)
+        for episode in (1, 2):
+            stamps = [m.header.stamp.to_sec() for m in embeddings.messages if m.episode_id == episode]
+            self.assertGreater(len(stamps), 3)
+            self.assertGreater(stamps[-1], START + SECONDS - 1.0)
+        at = embeddings.messages[0]
+        self.assertAlmostEqual(at.pose.pose.position.x, (at.header.stamp.to_sec() - START) / 2, places=3)
+
     def test_bag_that_loops_begins_one_episode_each_time_round(self):
         bag = write_bag(self.folder / "short walk.bag")
         embeddings = Collected("/placenet_node/place_embedding", PlaceEmbedding)
         process = self.replayed(f"bag:={bag}", f"weights:={self.weights}", "loop:=true")
-        embeddings.wait_for(lambda message: message.episode_id == TIMES_ROUND + 1)
+        embeddings.wait_for(lambda message: message.episode_id == TIMES_ROUND + 1, seconds=LOOPING)
         end(process)
         found = [(message.episode_id, message.header.stamp) for message in embeddings.messages]
         self.assertEqual(found, sorted(found))

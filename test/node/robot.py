@@ -63,9 +63,9 @@ def picture(seed, width=CAMERA.width, height=CAMERA.height):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def wait_until(condition, complaint):
+def wait_until(condition, complaint, seconds=PATIENCE):
     """AssertionError with the complaint where the condition does not come true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.02)
@@ -89,10 +89,10 @@ class Collected:
             self.messages.append(message)
             self._arrived.notify_all()
 
-    def wait_for(self, wanted=lambda message: True, after=0):
+    def wait_for(self, wanted=lambda message: True, after=0, seconds=PATIENCE):
         """The first message for which `wanted` holds, `after` so many; AssertionError where none comes."""
         with self._arrived:
-            found = self._arrived.wait_for(lambda: [m for m in self.messages[after:] if wanted(m)], PATIENCE)
+            found = self._arrived.wait_for(lambda: [m for m in self.messages[after:] if wanted(m)], seconds)
             assert found, f"nothing like that arrived on {self._subscriber.name}; {len(self.messages)} others did"
             return found[0]
 
