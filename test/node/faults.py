@@ -15,6 +15,7 @@ import numpy as np
 import rospy
 import rostest
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from placenet_ros.msg import ModelInfo, PlaceEmbedding
 from placenet_ros.srv import PredictView
@@ -38,6 +39,7 @@ from robot import (
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
 
 from placenet_ros.node.images import camera_info_message
 from placenet_ros.scene.camera import PinholeCamera
@@ -154,6 +156,20 @@ class Faults(unittest.TestCase):
             self.robot.seconds -= 5.0
             self.assertEqual(self.served(0.1).episode_id, first.episode_id + jump)
         self.assert_dropped()
+        self.assert_told("time jumped back")
+
+    def test_transforms_from_before_a_jump_do_not_flood_the_log(self):
+        transforms = rospy.Publisher("/tf", TFMessage, queue_size=100)
+        wait_until(transforms.get_num_connections, "nobody subscribes to /tf")
+        self.served(0.0)
+        for jump in range(2):
+            self.robot.seconds -= 60.0 * jump  # by more than TF keeps
+            for _ in range(50):
+                self.robot.seconds += 0.02
+                transforms.publish(TFMessage([base_in_odometry(self.robot.stamp())]))
+                self.robot.publish_odometry(0.1 * jump)
+            time.sleep(0.2)
+        self.served(0.1)
         self.assert_told("time jumped back")
 
     def test_messages_without_a_stamp_are_counted_and_begin_no_episode(self):
@@ -412,6 +428,12 @@ def odometry(stamp, x, orientation=(0.0, 0.0, 0.0, 1.0), frame_id="odom", child_
     turn = message.pose.pose.orientation
     turn.x, turn.y, turn.z, turn.w = orientation
     return message
+
+
+def base_in_odometry(stamp):
+    transform = TransformStamped(header=Header(stamp=stamp, frame_id="odom"), child_frame_id="base_link")
+    transform.transform.rotation.w = 1.0
+    return transform
 
 
 if __name__ == "__main__":
