@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import unittest
+from collections import Counter
 from pathlib import Path
 from xmlrpc.client import ServerProxy
 
@@ -68,7 +69,7 @@ def wait_until(condition, complaint, seconds=PATIENCE):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, complaint
-        time.sleep(0.02)
+        time.sleep(0.002)
 
 
 class Collected:
@@ -198,13 +199,20 @@ class Receipts:
 
     def publish(self, publisher, message):
         """Publish, and wait until the node has read it."""
-        before = self._count(publisher.resolved_name)
-        publisher.publish(message)
-        wait_until(lambda: self._count(publisher.resolved_name) > before, f"{publisher.name} is not read")
+        self.publish_all((publisher, message))
 
-    def _count(self, topic):
+    def publish_all(self, *messages):
+        """The same of several pairs of publisher and message at once."""
+        wanted = self._read()
+        for publisher, message in messages:
+            wanted[publisher.resolved_name] += 1
+            publisher.publish(message)
+        wait_until(lambda: not wanted - self._read(), f"not read: {[publisher.name for publisher, _ in messages]}")
+
+    def _read(self):
+        """Messages by topic."""
         _, _, (_, subscribers, _) = self._proxy.getBusStats(rospy.get_name())
-        return sum(read for name, connections in subscribers if name == topic for _, _, read, *_ in connections)
+        return Counter({topic: sum(read for _, _, read, *_ in connections) for topic, connections in subscribers})
 
 
 class Diagnostics:
