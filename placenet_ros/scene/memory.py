@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -77,6 +77,7 @@ class SceneMemory:
         self._anchor: CameraPose | None = None
         self._next_anchor: CameraPose | None = None
         self._joined: SceneRepresentation | None = None
+        self.covered: np.ndarray | None = None  # s s bool: what of its pictures the robot's camera sees; None: all
         self._tokens: deque[_Token] = deque(maxlen=EMBEDDED_OBSERVATIONS)  # of the newest, for the embedding alone
 
     def __len__(self) -> int:
@@ -143,7 +144,7 @@ class SceneMemory:
             self._anchor = pose
         viewpoints = self._viewpoints(pose)
         observations = Observations(viewpoints=viewpoints, **{name: x[None, None] for name, x in observation.items()})
-        appearance = self._model.appearance(observations)
+        appearance = self._seen(self._model.appearance(observations))
         share = self._model.place(appearance, viewpoints)
         if self.is_full:
             del self._held[leaves]
@@ -259,6 +260,14 @@ class SceneMemory:
         self._held.clear()
         self._tokens.clear()
         self._anchor = self._next_anchor = self._joined = None
+
+    def _seen(self, appearance: Appearance) -> Appearance:
+        """Without points where the robot's camera sees nothing: there, pictures repeat their edge."""
+        if self.covered is None or appearance.points is None:
+            return appearance
+        covered = torch.from_numpy(self.covered).to(self._device)
+        points = replace(appearance.points, depth=appearance.points.depth * covered)
+        return replace(appearance, points=points)
 
     def _representation(self) -> SceneRepresentation:
         if not self._held:

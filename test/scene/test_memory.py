@@ -374,3 +374,16 @@ def test_a_head_embeds_what_has_no_depth(with_head):
     memory.clear()
     memory.add(*observation(0)[:3])
     assert np.abs(memory.embedding() - blind).max() > 1e-3 and np.isfinite(blind).all()
+
+
+def test_what_the_camera_does_not_see_is_never_reprojected_whether_its_depth_is_measured_or_estimated():
+    torch.manual_seed(0)
+    model = PlaceNet(dataclasses.replace(CONFIG, depth_estimation_channels=8)).eval()
+    half = np.repeat((np.arange(SIZE) < SIZE // 2)[:, None], SIZE, axis=1)
+    rgb, pose, depth, _ = observation(0)
+    for measured in (depth, None):
+        memory = SceneMemory(model)
+        memory.covered = half
+        memory.add(rgb, pose, measured)
+        found = memory._representation().cloud.depth[0, 0, 0].numpy()
+        np.testing.assert_array_equal(found > 0, half)
