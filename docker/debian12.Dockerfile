@@ -31,6 +31,7 @@ RUN catkin_make install -DPYTHON_EXECUTABLE=/opt/placenet/venv/bin/python -DCATK
 RUN useradd --uid 1000 --create-home placenet
 USER 1000
 WORKDIR /home/placenet
-ENV ROS_SETUP=/opt/placenet/install/setup.bash PYTHONUNBUFFERED=1
+# Installed nodes start the python3 that comes first.
+ENV PATH=/opt/placenet/venv/bin:$PATH ROS_SETUP=/opt/placenet/install/setup.bash PYTHONUNBUFFERED=1
 ENTRYPOINT ["/opt/placenet/docker/entrypoint.sh"]
 CMD ["roslaunch", "placenet_ros", "placenet.launch"]
