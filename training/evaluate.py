@@ -5,7 +5,7 @@ DATA is a folder of shards; without it, houses are made. What is written into OU
     figures.json     all figures, what was asked, of which weights and data
     table.txt        the same as text
     *.png            RMSE by number of observations and by distance of the nearest one; spread and expected error
-                     against the true one
+                     against the true one; precision and recall of places recognised
 
 Predictions are samples from the prior, each of one query from some observations of the same window of a trajectory.
 RMSE of an image is sqrt(mean over its pixels and channels of the squared error), on 0..255; every figure is the mean
@@ -17,6 +17,8 @@ colours of the variance). *Expected error* is what a network with model.predict_
 error (mean over colours, on 0..255) as it is to be expected. It learned that of the prior's mean, whose row is the one
 to look at. Its *calibration* is its mean over that of the true error: under 1, the network is too sure of itself.
 *Seen* are the pixels that some observation saw, by true depth (training/visibility.py).
+
+Then places are recognised, from one walk through a house on another (training/recognition/).
 
 Shapes: b scenes, q queries of each, n = b * q, s image size.
 """
@@ -33,7 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from placenet_ros.model import Observations, PlaceNetConfig, WeightsError
+from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, WeightsError
 from training.baselines import Prediction, Predictor, baseline_predictors, pose_distances
 from training.confidence import Figure, confidence, correlation, ratio
 from training.configuration import UserError, argument, as_dict, parse, run_command, section, setting
@@ -46,6 +48,10 @@ from training.evaluation_plots import draw_plots
 from training.houses import CLASS_NAMES, UNSEEN_SEEDS_FROM, TrajectoryMaker, WalkConfig
 from training.image_quality import QUALITIES, depth_rmse, image_quality, object_accuracy, rmse_where
 from training.networks import Network, poses_of, read_network
+from training.recognition.comparison import Recognition, RecognitionConfig, recognise
+from training.recognition.comparison import figures as recognition_figures
+from training.recognition.telling import draw as draw_recognition
+from training.recognition.telling import table as recognition_table
 from training.visibility import seen_pixels
 
 EVALUATION_SEED = 1_000_003  # of the queries: the same for every network
@@ -451,6 +457,7 @@ class EvaluateConfig:
     walk: WalkConfig = section(WalkConfig)
     evaluation: EvaluationConfig = section(EvaluationConfig)
     sampling: SamplingConfig = section(SamplingConfig)
+    recognition: RecognitionConfig = section(RecognitionConfig)
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to compute; auto: the GPU if there is one.")
     output: str = setting("out/evaluation", "Folder for the figures, the table and the plots.")
 
@@ -533,18 +540,47 @@ def main(argv: list[str]) -> None:
     for count in config.evaluation.observations:
         answers[count] = ask(predictors, data, sampling, config.evaluation, count, model.config, device)
         print(table(all_figures({count: answers[count]})), flush=True)
-    written(Path(config.output), config, model, answers)
+    recognised = places_recognised(config, model)
+    if recognised:
+        print(recognition_table(recognition_figures(recognised)), flush=True)
+    written(Path(config.output), config, model, answers, recognised)
 
 
-def written(output: Path, config: EvaluateConfig, model: Network, answers: dict[int, Answers]) -> None:
+def places_recognised(config: EvaluateConfig, model: Network) -> dict[str, Recognition]:
+    """What is recognised, by group of houses; nothing, with a line that says why, where that cannot be asked."""
+    if not config.recognition.houses:
+        return {}
+    missing = None
+    if config.data is not None:
+        missing = f"{config.data}: does not say which two walks are through one house"
+    elif not isinstance(model, PlaceNet):
+        missing = f"{config.weights}: the published arithmetic has no embedding"
+    if missing:
+        print(f"{missing}: no places are recognised (recognition.houses=0 says nothing)", file=sys.stderr)
+        return {}
+    return recognise(model, config.recognition)
+
+
+def written(
+    output: Path,
+    config: EvaluateConfig,
+    model: Network,
+    answers: dict[int, Answers],
+    recognised: dict[str, Recognition],
+) -> None:
     """Write figures, table and plots. Raises OSError."""
-    figures = all_figures(answers)
+    figures, recognition = all_figures(answers), recognition_figures(recognised)
     output.mkdir(parents=True, exist_ok=True)
     asked = as_dict(config)
     record = {"model_id": model.about["model_id"], "asked": asked, "figures": figures}
-    (output / "figures.json").write_text(json.dumps(record, indent=2) + "\n")
-    (output / "table.txt").write_text(table(figures) + "\n")
+    text = table(figures)
     plots = draw_plots(answers, figures, config.evaluation.inputs, UNCERTAINTY_EDGES, output)
+    if recognised:
+        record["recognition"] = recognition
+        text += "\n\n" + recognition_table(recognition)
+        plots.append(draw_recognition(recognised, output))
+    (output / "figures.json").write_text(json.dumps(record, indent=2) + "\n")
+    (output / "table.txt").write_text(text + "\n")
     print(f"figures in {output}: figures.json, table.txt, {', '.join(plots)}")
 
 

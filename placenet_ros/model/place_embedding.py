@@ -1,9 +1,10 @@
 """The head that makes the embedding of a place: observations in, a direction out; like places have like directions.
 
-Each observation becomes a token at once, from what does not depend on its viewpoint: its look. The embedding is made
-of the newest observation's token and the mean, over it and some before it, of what each token and its viewpoint say
-together: PlaceNet's own sum over observations, as seen by the newest. It knows no anchor, so it does not change when
-scenes are placed anew, and depends on the heading: a room seen from its other end is another place.
+Each observation becomes a token at once, from what does not depend on its viewpoint: its look. The embedding is the
+newest observation's token, turned, and added to it what is made of the mean, over it and some before it, of what each
+token and its viewpoint say together: PlaceNet's own sum over observations, as seen by the newest. It knows no anchor,
+so it does not change when scenes are placed anew, and depends on the heading: a room seen from its other end is another
+place.
 
 `training.train_embedding` trains it; the rest of the network stays as it is.
 
@@ -66,11 +67,12 @@ class PlaceEmbedding(nn.Module):
         self.placed = nn.Linear(TOKEN_CHANNELS + VIEWPOINT_SIZE, TOKEN_CHANNELS)
         self.around = nn.Linear(TOKEN_CHANNELS, TOKEN_CHANNELS)
         self.newest = nn.Linear(TOKEN_CHANNELS, TOKEN_CHANNELS, bias=False)
-        self.direction = nn.Linear(TOKEN_CHANNELS, channels)
+        self.beside = nn.Linear(TOKEN_CHANNELS, channels)
+        self.direct = nn.Linear(TOKEN_CHANNELS, channels, bias=False)
 
     def tokens(self, looks: Tensor) -> Tensor:
         """(..., `looks`) -> (..., t)."""
-        return F.relu(self.token(looks.to(self.token.weight.dtype)))
+        return self.token(looks.to(self.token.weight.dtype))
 
     def forward(self, tokens: Tensor, viewpoints: Tensor, there: Tensor | None = None) -> Tensor:
         """Embeddings (..., channels), float32 of norm 1.
@@ -87,4 +89,4 @@ class PlaceEmbedding(nn.Module):
             share = there.to(placed.dtype)[..., None]
             around = (placed * share).sum(dim=-2) / share.sum(dim=-2)
         mixed = F.relu(self.around(around) + self.newest(tokens[..., -1, :]))
-        return F.normalize(self.direction(mixed).float(), dim=-1)
+        return F.normalize((self.direct(tokens[..., -1, :]) + self.beside(mixed)).float(), dim=-1)

@@ -287,6 +287,7 @@ def test_data_without_depth_is_evaluated_with_a_remark(weights, tmp_path, capsys
     training.evaluate.main([weights, data, *ASKED, "evaluation.observations=3", f"output={tmp_path / 'out'}"])
     streams = capsys.readouterr()
     assert f"{data}: has no depth: no reprojection" in streams.err
+    assert f"{data}: does not say which two walks are through one house: no places are recognised" in streams.err
     assert "reprojection" not in streams.out and "seen" not in streams.out
 
 

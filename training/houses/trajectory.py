@@ -81,7 +81,10 @@ class TrajectoryMaker:
 
     def __call__(self, seed):
         """Yield them, one at a time. Raises UserError as `walked` does."""
-        place, walks = self.walked(seed)
+        yield from self.along(seed, *self.walked(seed))
+
+    def along(self, seed, place, walks):
+        """Yield the trajectories of walks, camera poses (f, 5) each, through the place of a seed."""
         camera = _camera_of(self.image_size, self.field_of_view_degrees)
         camera.load(place)
         for number, poses in enumerate(walks):
