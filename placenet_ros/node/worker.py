@@ -65,8 +65,12 @@ class Worker(threading.Thread):
             # Never two predictions in a row: an image that came during the first goes before the second.
             if self._predict_period and time.monotonic() >= predicts_at and not isinstance(item, Request):
                 tasks.predict_current()
-                predicts_at = time.monotonic() + self._predict_period
+                # At the rate asked for, however long a view takes; where it takes longer, there is no other time for
+                # what can wait.
+                predicts_at += self._predict_period
                 may_have_work = True
+                if predicts_at <= time.monotonic():
+                    predicts_at, may_have_work = time.monotonic(), tasks.work_in_idle_time()
             elif item is None:
                 may_have_work = tasks.work_in_idle_time()
             else:

@@ -101,3 +101,31 @@ def test_what_can_wait_is_done_between_views_too(working):
     tasks = Tasks(steps=5)
     working(Inbox([image()]), tasks, predict_period=0.01)
     wait_until(lambda: tasks.done.count("work") == 5 and tasks.done.count("view") >= 2)
+
+
+@pytest.mark.parametrize("view_seconds, views, steps", [(0.05, 10, 2), (0.2, 5, 2)])
+def test_views_come_at_the_rate_asked_for_or_as_fast_as_they_can_with_what_can_wait_between(
+    monkeypatch, view_seconds, views, steps
+):
+    now = [0.0]
+    monkeypatch.setattr("placenet_ros.node.worker.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class ClockedInbox(Inbox):
+        def take(self, seconds):
+            now[0] += seconds
+            return self.items.pop(0) if self.items else None
+
+    class SlowTasks(Tasks):
+        def predict_current(self):
+            super().predict_current()
+            now[0] += view_seconds
+
+        def work_in_idle_time(self):
+            now[0] += 0.001
+            return super().work_in_idle_time()
+
+    tasks = SlowTasks(steps)
+    worker = Worker(ClockedInbox([image()]), lambda: tasks, 0.1, pytest.fail)
+    worker._is_stopped.is_set = lambda: now[0] > 0.95
+    worker._serve(tasks)
+    assert (tasks.done.count("view"), tasks.done.count("work")) == (views, steps)
