@@ -45,6 +45,19 @@ class Walk:
     surroundings: np.ndarray  # (n, 2) x, y of walls and furniture, as the depth camera saw them
 
 
+@dataclass(frozen=True)
+class MatchedPair:
+    """Two pictures that the node takes for one place; (h, w, 3) uint8."""
+
+    now: CameraPose
+    then: CameraPose
+    now_picture: np.ndarray
+    then_picture: np.ndarray
+    now_title: str
+    then_title: str
+    judgement: str
+
+
 def rmse(a: np.ndarray, b: np.ndarray) -> float:
     """Root mean square difference of two uint8 pictures, 0..255."""
     return float(np.sqrt(np.mean((a.astype(np.float64) - b) ** 2)))
@@ -121,6 +134,56 @@ def draw_path(walk: Walk, path: Path) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.08), ncol=2, fontsize=9, frameon=False, markerscale=1.2)
     figure.savefig(path, bbox_inches="tight")
     plt.close(figure)
+
+
+def draw_drive(
+    observations: Sequence[tuple[CameraPose, int]],
+    matches: Sequence[tuple[CameraPose, CameraPose, bool, bool]],
+    pair: MatchedPair | None,
+    path: Path,
+) -> None:
+    """A drive from above with the extents of its places and a line for each match; beside it, the surest match.
+
+    observations: each with its place. matches: of two poses, whether it is right, and whether nearly so.
+    """
+    layout = [["map", "now"], ["map", "then"]]
+    figure, axes = plt.subplot_mosaic(layout, figsize=(13, 8), dpi=110, width_ratios=(2, 1), layout="constrained")
+    plan = axes["map"]
+    plan.plot(*_xy([pose for pose, _ in observations]).T, color="0.6", linewidth=1.0, zorder=2)
+    for place in sorted({place for _, place in observations}):
+        poses = [pose for pose, number in observations if number == place]
+        _draw_extent(plan, _xy(poses), place)
+        _arrows(plan, poses, _place_colour(place))
+    for now, then, is_right, is_near in matches:
+        colour = "tab:green" if is_right else "tab:orange" if is_near else "tab:red"
+        plan.plot(*_xy([now, then]).T, color=colour, linewidth=0.9, zorder=5)
+    plan.set(aspect="equal", xlabel="x, metres", ylabel="y, metres")
+    plan.set_title("A live drive: places, and what the robot knew again\n"
+                   "(lines: right in green, within 2 m in orange, wrong in red)")  # fmt: skip
+    if pair is not None:
+        plan.plot(*_xy([pair.now, pair.then]).T, color="black", linewidth=2.5, marker="o", zorder=6)
+        _draw_picture(axes["now"], pair.now_picture, f"The surest match: {pair.now_title}")
+        _draw_picture(axes["then"], pair.then_picture, f"is taken for {pair.then_title}")
+        axes["then"].set_xlabel(pair.judgement)
+    else:
+        axes["now"].text(0.5, 0.5, "nothing was known again", ha="center")
+        for name in ("now", "then"):
+            axes[name].axis("off")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _draw_extent(axes: plt.Axes, points: np.ndarray, place: int) -> None:
+    (left, bottom), (right, top) = points.min(axis=0), points.max(axis=0)
+    colour = _place_colour(place)
+    axes.add_patch(plt.Rectangle((left, bottom), right - left, top - bottom, color=colour, alpha=0.15, zorder=1))
+    axes.annotate(str(place), (left, top), fontsize=10, weight="bold", color=colour, zorder=7)
+
+
+def _draw_picture(axes: plt.Axes, picture: np.ndarray, title: str) -> None:
+    axes.imshow(picture)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=10)
 
 
 def _arrows(axes: plt.Axes, poses: Sequence[CameraPose], colour) -> None:

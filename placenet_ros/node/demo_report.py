@@ -340,7 +340,8 @@ def told(figures: dict, folder: FilePath) -> str:
     return "\n".join(f"  {name + ':':<18}{text}" for name, text in lines)
 
 
-def _ready_model() -> ModelInfo:
+def ready_model() -> ModelInfo:
+    """What is known of the model, once the node runs it. Raises DemoError."""
     try:
         return rospy.wait_for_message("model_info", ModelInfo, timeout=MODEL_SECONDS)
     except rospy.ROSException as error:
@@ -352,7 +353,7 @@ def report(bag: str, folder: FilePath) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "report.json").exists():
         (folder / "report.json").unlink()  # of an earlier run
-    model = _ready_model()
+    model = ready_model()
     camera = PinholeCamera.square(model.image_width, math.degrees(model.field_of_view))
     topics = {name: rospy.resolve_name(name) for name in ("image", "camera_info", "depth", "odom")}
     demo = DemoReport(read_walk(bag, topics, camera), model, camera)

@@ -1,0 +1,77 @@
+"""How the demonstration judges a live drive: by where the robot really was."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from placenet_ros.node.demo_drive import Keyframe, Recognition, figures, revisits, told
+from placenet_ros.node.demo_pictures import MatchedPair, draw_drive
+from placenet_ros.scene.viewpoints import CameraPose
+
+AFTER = 10.0
+
+
+def pose(x, y=0.0, degrees=0.0):
+    return CameraPose((x, y, 0.8), math.radians(degrees), 0.0)
+
+
+def keyframe(seconds, x, travelled, y=0.0, degrees=0.0):
+    return Keyframe(seconds, pose(x, y, degrees), (1, 1), travelled)
+
+
+DRIVE = [keyframe(0.0, 0.0, 0.0), keyframe(10.0, 5.0, 5.0), keyframe(20.0, 0.5, 9.5), keyframe(30.0, 0.6, 10.5)]
+
+
+def recognition(now, then, similarity=0.9):
+    return Recognition(now, then, 0.0, (1, 1), similarity)
+
+
+@pytest.mark.parametrize(
+    "now, is_right, is_near",
+    [
+        (pose(0.9), True, True),
+        (pose(1.1), False, True),
+        (pose(0.5, degrees=-29.0), True, True),
+        (pose(0.5, degrees=31.0), False, True),
+        (pose(0.5, degrees=345.0), True, True),
+        (pose(0.0, y=2.1), False, False),
+    ],
+)
+def test_match_is_judged_by_the_distance_and_turn_between_the_poses(now, is_right, is_near):
+    found = recognition(Keyframe(1.0, now, (1, 2), 20.0), pose(0.0))
+    assert (found.is_right, found.is_near) == (is_right, is_near)
+
+
+def test_revisit_is_where_the_robot_was_enough_metres_of_travel_before():
+    assert revisits(DRIVE, AFTER) == [DRIVE[3]]
+    turned = [*DRIVE[:3], keyframe(30.0, 0.6, 10.5, degrees=90.0)]
+    assert revisits(turned, AFTER) == []
+
+
+def test_figures_count_right_near_and_wrong_matches():
+    found = [recognition(DRIVE[3], pose(0.0)), recognition(DRIVE[2], pose(2.0)), recognition(DRIVE[1], pose(0.0))]
+    counted = figures(DRIVE, found, AFTER)
+    assert counted["matches"] == {"all": 3, "right": 1, "near": 1, "wrong": 1}
+    assert (counted["revisits"], counted["revisits_matched_right"]) == (1, 1)
+    assert figures(DRIVE, found[1:], AFTER)["revisits_matched_right"] == 0
+
+
+def test_report_says_how_far_the_surest_match_is_off_and_why_there_is_none():
+    counted = figures(DRIVE, [recognition(DRIVE[3], pose(3.0))], AFTER)
+    text = told(counted, recognition(DRIVE[3], pose(3.0)), True, Path("out"))
+    assert "1: 0 right, 0 more within 2 m, 1 wrong" in text
+    assert "seen 30 s before: similarity 0.90, in truth 2.4 m and 0 degrees apart" in text
+    nothing = figures(DRIVE, [], AFTER)
+    assert "nothing was alike enough" in told(nothing, None, True, Path("out"))
+    assert "do not say how alike" in told(nothing, None, False, Path("out"))
+
+
+@pytest.mark.parametrize("is_found", [True, False])
+def test_drive_is_drawn_with_and_without_a_match(tmp_path, is_found):
+    picture = np.zeros((24, 32, 3), np.uint8)
+    pair = MatchedPair(pose(0.6), pose(0.0), picture, picture, "now", "then", "judgement") if is_found else None
+    lines = [(pose(0.6), pose(0.0), True, True)] if is_found else []
+    draw_drive([(frame.pose, 1) for frame in DRIVE], lines, pair, tmp_path / "revisit.png")
+    assert (tmp_path / "revisit.png").stat().st_size > 10_000
