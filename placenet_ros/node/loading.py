@@ -60,7 +60,8 @@ class Evaluation:
         )
 
 
-def _match_similarity(about: dict[str, Any]) -> float | None:
+def match_similarity_of(about: dict[str, Any]) -> float | None:
+    """From the `about` of the weights' JSON; None where that does not say it."""
     threshold = _dictionary(about.get("recognition")).get("threshold")
     return float(threshold) if _is_number(threshold) and threshold <= 1 else None
 
@@ -127,7 +128,7 @@ def load_model(weights: Path, parameters: NodeParameters, warn: Callable[[str], 
         embedding_length=len(embedding),
         training_samples=_count(about.get("samples"), 64),
         evaluation=Evaluation.of(about),
-        match_similarity=_match_similarity(about),
+        match_similarity=match_similarity_of(about),
     )
 
 

@@ -19,7 +19,7 @@ AnyParameters = TypeVar("AnyParameters", bound="Parameters")
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of numbers"}
 LARGEST_SCENE = 1000  # observations: a prediction already reads them for seconds, and their encodings fill gigabytes
 LONGEST_LOOK_AHEAD = 10.0  # seconds: nobody goes on as they do for longer
-MOST_PLACES = 10_000  # their descriptors already take 330 MB, and 50 ms for each lookup
+MOST_PLACES = 10_000  # their embeddings already take 160 MB where each has 128 numbers
 MOST_MATCHES = 100
 MOST_SAMPLES = 64  # a batch of one prediction: more would not change their deviation by a grey level, and take seconds
 

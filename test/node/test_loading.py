@@ -6,7 +6,7 @@ import math
 import pytest
 from robot import save_tiny_weights
 
-from placenet_ros.node.loading import Evaluation, load_model
+from placenet_ros.node.loading import Evaluation, load_model, match_similarity_of
 from placenet_ros.node.parameters import NodeParameters
 
 ROWS = {"this network": {"rmse": {"mean": 20.5}}, "nearest image": {"rmse": {"mean": 60}}}
@@ -52,3 +52,10 @@ def test_what_is_loaded_is_no_longer_searched_for_garbage(tmp_path):
         assert gc.get_freeze_count() > 1000
     finally:
         gc.unfreeze()
+
+
+def test_similarity_of_matches_is_what_the_weights_say_or_none():
+    assert match_similarity_of({"recognition": {"threshold": 0.89}}) == 0.89
+    for recognition in (None, 0.89, {}, {"threshold": "high"}, {"threshold": math.nan}, {"threshold": 1.5}):
+        assert match_similarity_of({"recognition": recognition}) is None
+    assert match_similarity_of({}) is None
