@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A running node serves a robot: stamps and frames, views, embeddings, reset, and input that it cannot use."""
 
+import time
 import unittest
 from pathlib import Path
 
@@ -81,6 +82,7 @@ class Serving(unittest.TestCase):
         self.see_and_wait(0.0)
         image, info = self.listen("predicted/image", Image), self.listen("predicted/camera_info", CameraInfo)
         uncertainty = self.listen("predicted/uncertainty", Image)
+        time.sleep(0.5)  # the node learns of a listener a little later than that does of the node
         self.robot.query.publish(query_pose(0.5, label=77.0))
         for collected in (image, info, uncertainty):
             found = collected.wait_for(lambda message: message.header.stamp == rospy.Time(77))
