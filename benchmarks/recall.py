@@ -161,6 +161,8 @@ def print_table(answers: list[Answer]) -> None:
     for view in dict.fromkeys(answer.view for answer in answers):
         for part in ("out", "back", "second walk", "all"):
             rows = [answer for answer in answers if answer.view == view and part in (answer.part, "all")]
+            if not rows:
+                continue
             newest, chosen = (np.array([getattr(row, name) for row in rows]) for name in ("newest", "chosen"))
             less = chosen - newest
             error = less.std(ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else np.nan
