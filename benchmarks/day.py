@@ -2,15 +2,17 @@
 
 A robot drives 0.5 m/s through made houses that training has never seen, side by side in one odometry frame, half an
 hour in each, then in the next, and again in the first after the last. Keyframes, archive, choice of what is recalled
-and anchors are the node's own (`LiveScene`, the node's default parameters). A keyframe's pictures are any of those of a
-walk through its house, since drawing them all takes longer than all else here; a tiny untrained network encodes them.
+anchors and places are the node's own (`LiveScene`, `PlaceIndex`, the node's default parameters). A keyframe's pictures
+are any of those of a walk through its house, since drawing them all takes longer than all else here; a tiny untrained
+network encodes them, and embeddings are drawn at random, as long as those of `placenet-small`.
 
 After every `every`-th keyframe the scene does all that can wait, as a robot's does between any two; the others show
 what the node does that never comes to rest.
 
-Prints, for each hour, the metres and keyframes until then, what the archive holds, by how much the process's resident
-memory has grown since the first minute, and, in that hour, how many observations were recalled and what adding a
-keyframe and choosing what to recall took of one thread: processor time, median and longest.
+Prints, for each hour, the metres and keyframes until then, what the archive and the index of places hold, by how much
+the process's resident memory has grown since the first minute, and, in that hour, how many observations were recalled
+and what adding a keyframe (its place included) and choosing what to recall took of one thread: processor time, median
+and longest.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from placenet_ros.node.parameters import NodeParameters
 from placenet_ros.scene.archive import MEGABYTE
 from placenet_ros.scene.depth import metres
 from placenet_ros.scene.memory import SceneMemory
+from placenet_ros.scene.place_index import PlaceIndex
 from placenet_ros.scene.viewpoints import CameraPose
 from training.configuration import parse, run_command, setting
 from training.houses import UNSEEN_SEEDS_FROM, TrajectoryMaker, make_house
@@ -44,6 +47,8 @@ VISIT = 1800.0  # seconds in a house
 APART = 100.0  # metres from house to house
 CAMERA_HEIGHT, FIELD_OF_VIEW_DEGREES = 0.8, 60.0
 DAY_DRAWS = 5
+EMBEDDING_LENGTH = 128
+ALIKE = 1.0  # cosine of a match: all are compared, none is one
 NETWORK = PlaceNetConfig(representation_channels=4, hidden_channels=4, canvas_channels=4, layers=1, shared_core=True,
                          reprojection=False, attention="")  # fmt: skip
 
@@ -74,6 +79,12 @@ class Watch:
     recalled: int = 0
 
 
+def new_places() -> PlaceIndex:
+    """An index as the node has it."""
+    given = NodeParameters()
+    return PlaceIndex(EMBEDDING_LENGTH, ALIKE, given.match_after, given.max_matches, given.max_places)
+
+
 def new_scene(archive_megabytes: float) -> LiveScene:
     """A scene as the node has it, its network small and untrained."""
     torch.set_num_threads(1)
@@ -99,13 +110,17 @@ def drive(config: DayConfig) -> Iterator[tuple[float, CameraPose, Trajectory]]:
         visit += 1
 
 
-def observe(scene: LiveScene, pose: CameraPose, stamp: int, walk: Trajectory, draws: np.random.Generator) -> None:
-    """Add an observation from there with any of the walk's pictures."""
+def observe(
+    scene: LiveScene, places: PlaceIndex, pose: CameraPose, stamp: int, walk: Trajectory, draws: np.random.Generator
+) -> None:
+    """Add an observation from there with any of the walk's pictures, and note its place."""
     picture = draws.integers(len(walk.poses))
     # copied: a view into the walk would keep the walk, and count as nothing
     rgb, objects = (pictures[picture].copy() for pictures in (walk.rgb, walk.objects))
     covered = np.full(objects.shape, True)
     scene.add(Observation(stamp, pose, rgb, metres(walk.depth[picture]), objects, covered))
+    embedding = draws.normal(size=EMBEDDING_LENGTH).astype(np.float32)
+    places.visit(embedding / np.linalg.norm(embedding), pose, stamp, scene.episode_id, scene.place_id, "odom")
 
 
 def work(scene: LiveScene, watch: Watch) -> None:
@@ -128,9 +143,9 @@ def resident_megabytes() -> float:
     return pages * 4096 / MEGABYTE
 
 
-def row(hours: float, scene: LiveScene, keyframes: int, grown: float, watch: Watch) -> str:
+def row(hours: float, scene: LiveScene, places: PlaceIndex, keyframes: int, grown: float, watch: Watch) -> str:
     cells = [f"{hours:.2f}", f"{scene.travelled:.0f}", f"{keyframes}", f"{len(scene.archive)}"]
-    cells += [f"{scene.archive.nbytes / MEGABYTE:.0f}", f"{grown:.0f}", f"{watch.recalled}"]
+    cells += [f"{scene.archive.nbytes / MEGABYTE:.0f}", f"{len(places)}", f"{grown:.0f}", f"{watch.recalled}"]
     for times in (watch.adding, watch.choosing):
         cells += [f"{statistics.median(times):.1f}", f"{max(times):.1f}"] if times else ["", ""]
     return "| " + " | ".join(cells) + " |"
@@ -139,11 +154,12 @@ def row(hours: float, scene: LiveScene, keyframes: int, grown: float, watch: Wat
 def main(argv: list[str]) -> None:
     """Print a row for each hour, and one for the end."""
     config = parse(DayConfig, argv, program="benchmarks.day")
-    scene, draws, watch = new_scene(config.archive_megabytes), np.random.default_rng(0), Watch()
+    scene, places = new_scene(config.archive_megabytes), new_places()
+    draws, watch = np.random.default_rng(0), Watch()
     keyframes, told, at_first = 0, 0, None
-    print("| hours | metres | keyframes | archive | its MB | process grew by MB | recalled | add, ms | longest "
-          "| choose, ms | longest |")  # fmt: skip
-    print("| --- " * 11 + "|")
+    print("| hours | metres | keyframes | archive | its MB | places | process grew by MB | recalled | add, ms "
+          "| longest | choose, ms | longest |")  # fmt: skip
+    print("| --- " * 12 + "|")
     for hours, pose, walk in drive(config):
         stamp = int(hours * 3600e9)
         if hours >= config.hours:
@@ -152,17 +168,18 @@ def main(argv: list[str]) -> None:
             at_first = resident_megabytes()
         if hours >= told + 1:
             told += 1
-            print(row(hours, scene, keyframes, resident_megabytes() - at_first, watch), flush=True)
+            print(row(hours, scene, places, keyframes, resident_megabytes() - at_first, watch), flush=True)
             watch = Watch()
         if not scene.wants(pose, stamp):
             continue
         start = time.thread_time()
-        observe(scene, pose, stamp, walk, draws)
+        observe(scene, places, pose, stamp, walk, draws)
         watch.adding.append(1000 * (time.thread_time() - start))
         keyframes += 1
         if keyframes % config.every == 0:
             work(scene, watch)
-    print(row(config.hours, scene, keyframes, resident_megabytes() - (at_first or 0.0), watch))
+    at_first = resident_megabytes() if at_first is None else at_first
+    print(row(config.hours, scene, places, keyframes, resident_megabytes() - at_first, watch))
 
 
 if __name__ == "__main__":
