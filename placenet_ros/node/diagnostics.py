@@ -77,4 +77,5 @@ class Diagnostics:
             amounts[f"{step}, median ms"] = f"{1000 * seconds:.1f}"
         if scene is not None:
             amounts.update(episode=scene.episode_id, place=scene.place_id, observations=len(scene))
+            amounts["observations in the archive"] = len(scene.archive)
         return amounts

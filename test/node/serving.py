@@ -174,13 +174,15 @@ class Serving(unittest.TestCase):
         room = {self.robot.see(0.0, seed=1), self.robot.see(0.5, seed=2)}
         for step in range(7):
             self.robot.seconds += 20.0  # in which a robot can have come from far away
-            held = held_after(30.0 + 0.5 * step)
+            held = held_after(30.1 + 0.4 * step)
         self.assertFalse(room & held, "what is far away gives way")
         self.robot.seconds += 20.0
         for step in range(20):  # the node recalls when it has time
-            if room <= held_after(-0.5 - 0.3 * (step % 2)):
-                return
-        self.fail("nothing was recalled")
+            if room <= held_after(-0.5 - 0.2 * (step % 2)):
+                break
+        else:
+            self.fail("nothing was recalled")
+        self.diagnostics.wait_for_count("observations in the archive", 2 + 7 + 1)
 
     def test_reset_forgets_the_scene_and_begins_the_next_episode(self):
         before = self.see_and_wait(0.0)
