@@ -6,6 +6,7 @@ median of some repeats, and in brackets the fastest, which tells more where othe
 - *encode*: one observation with colour, depth and objects, which is what each new one costs a robot.
 - *predict*: one view. PlaceNet draws it from the scene as encoded before. The published code has no such scene: it
   encodes all its observations for each view, so `PublishedPlaceNet.predict` does too, though each of them only once.
+- *bf16*: only where the device has instructions for it; without, one view takes minutes.
 - *floor*: what the operations of one view, predicted from the most observations, take at the speed of a large product
   of matrices, measured at the start. Operations are those of convolutions and products, multiply and add: two.
 
@@ -177,10 +178,11 @@ def main() -> None:
         f"{machine(device)}, PyTorch {torch.__version__}, load average {os.getloadavg()[0]:.1f} at the start; "
         f"milliseconds, median (fastest) of {arguments.repeats}"
     )
-    ceilings = {name: speed_of_a_product(precision, device) for name, precision in PRECISIONS.items()}
+    chosen = next(name for name, precision in PRECISIONS.items() if precision == inference_precision(device))
+    precisions = {name: precision for name, precision in PRECISIONS.items() if name in ("fp32", chosen)}
+    ceilings = {name: speed_of_a_product(precision, device) for name, precision in precisions.items()}
     size = PRODUCT_SIZE[device.type]
     speeds = ", ".join(f"{speed / 1e9:.0f} GFLOP/s in {name}" for name, speed in ceilings.items())
-    chosen = next(name for name, precision in PRECISIONS.items() if precision == inference_precision(device))
     print(f"product of {size} x {size} matrices: {speeds}; the node would predict in {chosen}\n")
     print(
         "| model | parameters, million | precision | execution | encode one observation | "
@@ -191,7 +193,7 @@ def main() -> None:
     small = PlaceNetConfig.from_dict(yaml.safe_load(SMALL.read_text())["model"])
     makers = (published, partial(ours, "placenet", PlaceNetConfig()), partial(ours, "placenet-small", small))
     for make in (make for name, make in zip(MODELS, makers) if name in arguments.models):
-        for name, precision in PRECISIONS.items():
+        for name, precision in precisions.items():
             autocasting = torch.autocast(device.type, torch.bfloat16, enabled=make is published and name == "bf16")
             with torch.inference_mode(), autocasting:
                 for candidate in make(device, precision):
