@@ -135,6 +135,7 @@ def test_description_that_does_not_fit_is_refused(path, places, changes, complai
         ({"poses": np.full((5, 5), 1e9)}, "a pose"),
         ({"poses": np.ones((5, 6))}, "poses is F64 [5, 6]"),
         ({"stamps": np.full(5, -1)}, "stamp"),
+        ({"stamps": np.full(5, 2**32 * 1_000_000_000)}, "stamp"),
         ({"owners": np.array([0, 0, 1, 1, 3])}, "descriptor"),
         ({"owners": np.array([0, 0, 1, 1, -1])}, "descriptor"),
         ({"owners": np.zeros(5, np.int64)}, "descriptor"),
