@@ -12,6 +12,7 @@ from placenet_ros.node.rigid_pose import RigidPose
 
 TOP_SPEED = 3.0  # m/s: faster than indoor robots drive; what odometry moves beyond it between two poses is a jump
 AHEAD_SECONDS = 0.2  # of the motion that `ahead` goes on with: short enough for turns, long enough for noise
+LEAST_AHEAD_SECONDS = 0.02  # less of it says nothing of the speed, and would have to be repeated for ever
 MAX_SAMPLES = 4096  # a bound for odometry that comes faster than the 1 kHz of an IMU
 
 
@@ -51,7 +52,7 @@ class OdometryBuffer:
     def ahead(self, seconds: float) -> OdometrySample | None:
         """Where the robot will be so long after the newest sample, if it goes on moving as in its last 0.2 s.
 
-        None where there is no sample; one that has no other before it stays where it is.
+        None where there is no sample; one that has no other at least 0.02 s before it stays where it is.
         """
         if not self._samples:
             return None
@@ -59,9 +60,10 @@ class OdometryBuffer:
         since = newest.stamp - int(AHEAD_SECONDS * 1e9)
         before = next((sample for sample in reversed(self._samples) if sample.stamp <= since), self._samples[0])
         pose = newest.pose
-        if before is not newest:
+        gap = (newest.stamp - before.stamp) * 1e-9
+        if gap >= LEAST_AHEAD_SECONDS:
             motion = before.pose.inverse() @ newest.pose
-            whole, part = divmod(seconds * 1e9 / (newest.stamp - before.stamp), 1.0)
+            whole, part = divmod(seconds / gap, 1.0)
             for _ in range(int(whole)):
                 pose = pose @ motion
             pose = pose @ RigidPose.identity().interpolated(motion, part)

@@ -73,6 +73,11 @@ def test_ahead_of_a_single_pose_is_that_pose():
     assert (found.pose.position[0], found.stamp) == (3.0, 11 * SECOND)
 
 
+def test_ahead_of_poses_that_came_almost_at_once_is_the_newest_of_them():
+    found = buffer_of((10.0, 3.0, 0.4), (10.000001, 3.1, 0.4)).ahead(10.0)  # 10 million times that motion
+    assert found.pose.position[0] == 3.1
+
+
 def test_inverse_undoes_a_pose():
     pose = RigidPose.checked((1, 2, 3), (0.1, -0.2, 0.3, 0.9))
     np.testing.assert_allclose((pose.inverse() @ pose).matrix(), np.eye(4), atol=1e-12)
