@@ -179,9 +179,10 @@ class Outputs:
         """
         shown = [place for place in places if self._is_in_frame(place, scene, header.frame_id)]
         best = matches[0] if matches and self._is_in_frame(matches[0].place, scene, header.frame_id) else None
-        is_told = not self._has_new_places_listener.is_set()
-        self._has_new_places_listener.clear()
-        update = self._markers.update if is_told else self._markers.update_all
+        update = self._markers.update
+        if self._has_new_places_listener.is_set():
+            self._has_new_places_listener.clear()  # here alone: who comes in between is told by the next ones
+            update = self._markers.update_all
         here = scene.episode_id, scene.place_id
         self._places.publish(update(header, shown, here, pose, best))
 
