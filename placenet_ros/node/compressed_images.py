@@ -22,6 +22,7 @@ MOST_PIXELS = 1 << 25  # 8K: what claims more is not decoded
 MOST_SEGMENTS = 1000  # of a JPEG before its pixels; a colour profile has up to 255
 PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 PNG_HEADER, PNG_END = b"\x00\x00\x00\rIHDR", b"\x00\x00\x00\x00IEND\xaeB`\x82"
+PNG_BITS = len(PNG_SIGNATURE) + len(PNG_HEADER) + 8  # where the number of bits stands, behind width and height
 JPEG_END = b"\xff\xd9"
 # Markers of a JPEG: those without a length behind them, those of a frame (its size), and that of a scan (its pixels).
 JPEG_BARE = {0x01, *range(0xD0, 0xD8)}
@@ -92,7 +93,16 @@ def _coded(name: str, message: Any) -> bytes:
             )
     elif name == "objects" and not _is_png(data):
         raise ImageError("bad encoding", "compressed class ids must be a PNG: other formats change the ids")
+    elif name == "image" and encoding_of(message).startswith("bayer"):
+        raise ImageError(
+            "bad encoding",
+            f"compressed images of format {_named(message)} are a mosaic without colours: convert them before they are "
+            "compressed, for instance with image_proc",
+        )
     width, height = _png_size(data) if _is_png(data) else _jpeg_size(data, message)
+    if name == "objects" and data[PNG_BITS] < 8:
+        # Decoding stretches grey levels of fewer bits over 0..255.
+        raise ImageError("bad encoding", f"compressed class ids have {data[PNG_BITS]} bits, expected a PNG of 8 or 16")
     if not 0 < width * height <= MOST_PIXELS:
         raise ImageError(
             "bad size",

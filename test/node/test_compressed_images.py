@@ -14,6 +14,7 @@ from placenet_ros.node.image_layout import ImageError
 
 RGB = np.zeros((48, 64, 3), np.uint8)
 RGB[:24, :, 0], RGB[24:, :, 2] = 200, 200  # red above, blue below
+BILEVEL = cv2.IMWRITE_PNG_BILEVEL
 MILLIMETRES = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 20
 
 
@@ -120,7 +121,9 @@ def test_class_ids_are_read_from_a_png():
         ("depth", compressed(bytes(12) + png_that_claims(60_000, 60_000)), "bad size", "claims 60000 x 60000"),
         ("depth", compressed(bytes(100), "16UC1; compressedDepth rvl"), "bad encoding", "compressedDepth rvl' is not"),
         ("depth", compressed(bytes(12) + jpeg()), "bad encoding", "only PNG is"),
+        ("image", compressed(jpeg(RGB[..., 0]), "bayer_rggb8; jpeg compressed "), "bad encoding", "mosaic"),
         ("objects", compressed(jpeg()), "bad encoding", "class ids must be a PNG"),
+        ("objects", compressed(encoded(".png", RGB[..., 0], BILEVEL, 1)), "bad encoding", "have 1 bits"),
     ],
 )
 def test_images_that_cannot_be_used_are_refused_before_they_are_decoded(name, message, kind, complaint, monkeypatch):
