@@ -16,6 +16,7 @@ from placenet_ros.scene.viewpoints import CameraPose
 # TF is not asked for a frame without a name: it would print a warning of its own each time.
 CAMERA_UNKNOWN = "where the camera is on the robot cannot be looked up; let its driver set it, or set ~base_to_camera"
 MOST_FRAMES = 1000  # whose newest stamps are remembered
+END_OF_TIME = 2**32  # seconds, that ROS has stamps for: TF ends the process where it is asked for a later one
 
 
 class FrameError(ValueError):
@@ -72,6 +73,8 @@ class Frames:
         return self._fixed[frames]
 
     def _lookup(self, parent: str, child: str, stamp: rospy.Time) -> RigidPose:
+        if stamp.to_sec() >= END_OF_TIME:  # nsecs of a message can be a second and more
+            raise FrameError("the stamp asked for is no time: its seconds do not fit into 32 bits; ask with stamp 0")
         try:
             found = self._buffer.lookup_transform(_plain(parent), _plain(child), stamp)
             return RigidPose.from_transform(found.transform)
