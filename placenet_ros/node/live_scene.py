@@ -5,11 +5,10 @@ Owned by the worker alone. Which model encodes and predicts is left to the Scene
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -121,16 +120,6 @@ class LiveScene:
         self._hold(kept, observation.depth)
         self.archive.add(kept)
         self._gate.passed(kept.pose, kept.stamp)
-        self._recalled, self._may_improve = None, True
-
-    def put_back(self, observations: Iterable[KeptObservation]) -> None:
-        """Put observations into the archive, as those of a saved map; `work` recalls them near the robot.
-
-        observations: their poses in this episode's odometry frame; they count as taken now, since nothing is known of
-            the odometry's drift before.
-        """
-        for observation in observations:
-            self.archive.add(dataclasses.replace(observation, travelled=self._travelled))
         self._recalled, self._may_improve = None, True
 
     def work(self) -> bool:

@@ -152,21 +152,6 @@ def test_one_step_of_work_encodes_one_observation_at_most_and_none_is_left_to_do
     assert len(encoded) == before and not scene.work()
 
 
-def test_what_is_put_back_is_recalled_near_the_robot(model):
-    first, second = new_scene(model, max_observations=6), new_scene(model, max_observations=6, odometry_trust=30.0)
-    for number in range(12):
-        first.add(observation(number, 0.0, yaw=number * np.pi / 6))
-    second.add(observation(100, 90.0))
-    second.put_back(first.archive)
-    rest(second)
-    assert len(second) == 1, "it is far away"
-    second.add(observation(101, 0.0))
-    assert second.travelled == 90.0
-    second.put_back(first.archive)
-    assert rest(second) > 0
-    assert sum(kept.stamp < 12 for kept in second.observations) >= 2
-
-
 def test_new_place_begins_out_of_range_of_the_old_one_once_there_is_time_and_keeps_the_observations(scene):
     for number, x in enumerate((0.0, 0.3, 0.9)):
         scene.add(observation(number, x))
