@@ -44,5 +44,7 @@ class MapServices:
     def _load(self, text: str) -> str:
         path = map_path(text)
         places, model_id = read_map(path)
-        first_episode = self._ask(Request(lambda tasks: tasks.add_map(places, model_id, str(path))))
-        return f"{path}: loaded {len(places.ids)} places, episodes from {first_episode} on"
+        first_episode, count = self._ask(Request(lambda tasks: tasks.add_map(places, model_id, str(path))))
+        missing = len(places.ids) - count
+        room = f"; ~max_places has no room for {missing} more, those that were visited before them" if missing else ""
+        return f"{path}: loaded {count} places, episodes from {first_episode} on{room}"

@@ -232,8 +232,10 @@ class Tasks:
         """Everything that is known of places, and the model that it comes from."""
         return self._places.contents(), self._model_id
 
-    def add_map(self, added: PlaceMap, model_id: str, source: str) -> int:
-        """Add a map's places under episode numbers of their own; returns the first of them. source: for messages.
+    def add_map(self, added: PlaceMap, model_id: str, source: str) -> tuple[int, int]:
+        """Add a map's places, as far as there is room, under episode numbers of their own. source: for messages.
+
+        Returns the first of these numbers, and how many places were added.
 
         Raises RequestError where another model made it.
         """
@@ -248,8 +250,7 @@ class Tasks:
                 f"{self._places.embedding_length}: it was written by another version, make a new map"
             )
         first_episode = self._episodes.reserve(len(np.unique(added.ids[:, 0])))
-        self._places.add(added, first_episode)
-        return first_episode
+        return first_episode, self._places.add(added, first_episode)
 
     def _samples_listened_to(self) -> int:
         """For the uncertainty, where the model does not say it itself; they take most of the work: none while nobody

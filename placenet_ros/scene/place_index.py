@@ -138,23 +138,31 @@ class PlaceIndex:
             np.array([(place.lowest, place.highest) for place in places]).reshape(-1, 2, 3),
             [place.frame_id for place in places])
 
-    def add(self, added: PlaceMap, first_episode: int) -> None:
-        """Add the places of a map as if they had been visited before all others; more than `max_places` do not stay.
+    def add(self, added: PlaceMap, first_episode: int) -> int:
+        """Add the places of a map as if they had been visited before all others: of those that are too many for
+        `max_places`, the ones visited last.
 
         Args:
             first_episode: the number that the map's first episode gets; its others follow. None of them may be held.
+
+        Returns:
+            How many were added.
         """
+        too_many = min(max(len(self) + len(added.ids) - self._max_places, 0), len(added.ids))
+        has_room = added.owners >= too_many  # of descriptors
         episodes, renumbered = np.unique(added.ids[:, 0], return_inverse=True)
         mine, self._places = self._places, {}
-        for number, place_id, extent, frame_id in zip(renumbered, added.ids[:, 1], added.extents, added.frame_ids):
-            key = int(first_episode + number), int(place_id)
-            self._places[key] = Place(*key, frame_id, *extent.copy())
+        for index in range(too_many, len(added.ids)):
+            key = int(first_episode + renumbered[index]), int(added.ids[index, 1])
+            self._places[key] = Place(*key, added.frame_ids[index], *added.extents[index].copy())
         places = list(self._places.values())
-        owners = [places[owner] for owner in added.owners.tolist()]
-        rows = [self._row_for(owner, cell, -math.inf) for owner, cell in zip(owners, _cells(added.poses))]
-        self._embeddings[rows], self._poses[rows], self._stamps[rows] = added.embeddings, added.poses, added.stamps
+        owners = [places[owner - too_many] for owner in added.owners[has_room].tolist()]
+        poses = added.poses[has_room]
+        rows = [self._row_for(owner, cell, -math.inf) for owner, cell in zip(owners, _cells(poses))]
+        self._embeddings[rows], self._poses[rows] = added.embeddings[has_room], poses
+        self._stamps[rows] = added.stamps[has_room]
         self._places.update(mine)
-        self._forget_oldest()
+        return len(places)
 
     def _travel(self, pose: CameraPose, episode_id: int) -> None:
         if episode_id != self._episode_id:

@@ -175,14 +175,19 @@ def test_contents_do_not_change_with_the_index():
     np.testing.assert_array_equal(before.extents, extents)
 
 
-def test_added_places_leave_before_those_of_the_drive():
+@pytest.mark.parametrize("max_places, stay", [(8, [1, 2, 3, 4, 5]), (4, [4, 5]), (2, [])])
+def test_of_added_places_those_visited_last_stay_as_far_as_there_is_room(max_places, stay):
     original = index()
     walk(original, 5)
-    places = index(max_places=4)
+    places = index(max_places=max_places)
     walk(places, 2)
-    places.add(original.contents(), first_episode=2)
-    assert [(place.episode_id, place.place_id) for place in places] == [(2, 4), (2, 5), (1, 1), (1, 2)]
-    assert places.num_descriptors == 4
+    assert places.add(original.contents(), first_episode=2) == len(stay)
+    expected = [*((2, place) for place in stay), (1, 1), (1, 2)]
+    assert [(place.episode_id, place.place_id) for place in places] == expected
+    assert places.num_descriptors == len(expected)
+    contents = places.contents()
+    assert contents.stamps.tolist() == [100 + place for _, place in expected]
+    assert contents.embeddings.argmax(axis=1).tolist() == [place % LENGTH for _, place in expected]
 
 
 def test_empty_contents_can_be_added():
