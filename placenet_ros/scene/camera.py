@@ -23,6 +23,7 @@ SMALLEST_FIELD_OF_VIEW = 1.0  # degrees: below, the numbers are no calibration, 
 # Samples along each side of a target's pixel, at most: a 64 x 64 target then has a map of 8 MB. Finer pictures are
 # first made coarser, each pixel the mean of the area it covers.
 MOST_PARTS = 16
+LENS_RADII = 1000  # from the picture's centre out, at which it is looked whether a lens turns back
 
 
 @dataclass(frozen=True)
@@ -142,10 +143,35 @@ class ViewResampler:
 
 
 def _source_pixels(source: PinholeCamera, target: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
-    """Where the target's pixels lie in the source's image: x and y, each float32 (target height, target width)."""
+    """Where the target's pixels lie in the source's image: x and y, each float32 (target height, target width).
+
+    Those that the lens cannot have seen lie far out of the image, in their direction.
+    """
     undistorted = cv2.fisheye.initUndistortRectifyMap if source.is_fisheye else cv2.initUndistortRectifyMap
     size, distortion = (target.width, target.height), np.array(source.distortion)
-    return undistorted(_matrix(source), distortion, np.eye(3), _matrix(target), size, cv2.CV_32FC1)
+    x, y = undistorted(_matrix(source), distortion, np.eye(3), _matrix(target), size, cv2.CV_32FC1)
+    if source.distortion:
+        right = (np.arange(target.width) - target.cx) / target.fx
+        down = (np.arange(target.height)[:, None] - target.cy) / target.fy
+        radius = np.hypot(right, down)
+        unseen, far = radius > _lens_end(source, radius.max()), 2 * max(source.width, source.height)
+        angle = np.arctan2(down, right)[unseen]
+        x[unseen], y[unseen] = source.cx + far * np.cos(angle), source.cy + far * np.sin(angle)
+    return x, y
+
+
+def _lens_end(camera: PinholeCamera, farthest: float) -> float:
+    """Tangent of the angle from the optical axis up to which the lens's polynomial holds; `farthest` where it does to
+    there. Farther out it turns back, as those of strong barrel distortion do, and shows the picture's inside again."""
+    radii, distortion = np.linspace(0.0, farthest, LENS_RADII), np.array(camera.distortion)
+    if camera.is_fisheye:
+        seen = cv2.fisheye.distortPoints(np.stack([radii, np.zeros_like(radii)], axis=-1)[None], np.eye(3), distortion)
+    else:
+        distortion[2:4] = 0.0  # a lens that is not quite centred: next to nothing of it
+        rays = np.stack([radii, np.zeros_like(radii), np.ones_like(radii)], axis=-1)
+        seen, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), np.eye(3), distortion)
+    turns_back = ~(np.diff(seen.reshape(-1, 2)[:, 0]) > 0)  # NaN does, too
+    return radii[turns_back.argmax()] if turns_back.any() else farthest
 
 
 def _matrix(camera: PinholeCamera) -> np.ndarray:

@@ -106,6 +106,22 @@ def test_fisheye_pictures_become_those_of_a_pinhole(coefficients):
     assert resampler.covered.all()
 
 
+@pytest.mark.parametrize(
+    "lens",
+    [
+        PinholeCamera(640, 480, 554.0, 554.0, 319.5, 239.5, (-0.6, 0.0, 0.0, 0.0)),
+        PinholeCamera(640, 480, 554.0, 554.0, 319.5, 239.5, (-0.8, 0.0, 0.0, 0.0), is_fisheye=True),
+    ],
+)
+def test_what_is_beyond_a_lens_is_the_edge_and_not_the_middle_once_more(lens):
+    """The polynomials grow up to a radius of 0.75; the corners of what the model sees are at 0.80."""
+    picture = np.full((480, 640, 3), 100, np.uint8)
+    picture[0, 0] = picture[0, -1] = picture[-1, 0] = picture[-1, -1] = 200
+    resampler = ViewResampler(lens, MODEL)
+    assert not resampler.covered[::63, ::63].any() and resampler.covered[16:48, 16:48].all()
+    np.testing.assert_array_equal(resampler.colours(picture)[::63, ::63], np.full((2, 2, 3), 200))
+
+
 def test_picture_of_another_size_is_refused():
     with pytest.raises(ValueError, match="expected an image of 320 x 240 pixels.*found 64 x 48"):
         ViewResampler(WIDE, MODEL).colours(np.zeros((48, 64, 3), np.uint8))
