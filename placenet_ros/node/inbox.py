@@ -21,14 +21,17 @@ from placenet_ros.node.odometry import TOP_SPEED, OdometryBuffer, OdometrySample
 from placenet_ros.node.request import Request
 
 MAX_QUERIES = 10
+# Nanoseconds: a minute before the end of the times that ROS's messages can carry, so that those ahead can be sent, too.
+LATEST_STAMP = (2**32 - 60) * 1_000_000_000
 DROP_LINES = {
     "late": "an image is older than the odometry kept: it came too late to be placed",
     "no odometry": "no pose of the robot on either side of an image's stamp: is odometry, or with ~pose_source tf its "
     "transform, published, and with the same clock?",
     "no camera_info": "an image came without any camera_info before it: is that published?",
-    "image: no stamp": "an image came without a stamp (0), which says nothing of where it was taken: its driver must "
+    "image: no stamp": "an image came without a stamp (0, or beyond ROS's time), which says nothing of where it was "
+    "taken: its driver must set header.stamp",
+    "odom: no stamp": "odometry came without a stamp (0, or beyond ROS's time), and places no image: its driver must "
     "set header.stamp",
-    "odom: no stamp": "odometry came without a stamp (0), and places no image: its driver must set header.stamp",
 }
 TIME_LINE = (
     "time jumped back, as where a bag begins again: a new episode begins, and what was seen before is forgotten; "
@@ -106,7 +109,7 @@ class Inbox:
         now, stamp = time.monotonic(), message.header.stamp.to_nsec()
         with self._condition:
             self.images_received += 1
-            if not stamp:
+            if not 0 < stamp <= LATEST_STAMP:
                 self._drop("image: no stamp")
                 return
             self._note_time("image", stamp, now)
@@ -121,7 +124,7 @@ class Inbox:
 
     def put_odometry(self, sample: OdometrySample) -> None:
         with self._condition:
-            if not sample.stamp:
+            if not 0 < sample.stamp <= LATEST_STAMP:
                 self._drop("odom: no stamp")
                 return
             if self._note_time("odometry", sample.stamp, time.monotonic()):

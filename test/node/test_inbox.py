@@ -263,6 +263,17 @@ def test_jump_back_in_time_forgets_what_was_held_and_tells_the_new_episode(inbox
     assert (found.image.header.stamp, found.episode) == (10.5 * SECOND, 2)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 2.0**32 - 1])
+def test_stamp_that_is_no_time_is_dropped_and_begins_no_episode(inbox, drops, seconds):
+    drive(inbox, 10.0, 11.0)
+    inbox.put_image(picture(seconds))
+    inbox.put_odometry(odometry(seconds))
+    assert drops.counts() == {"image: no stamp": 1, "odom: no stamp": 1}
+    assert inbox.newest_odometry().stamp == 11 * SECOND
+    inbox.put_image(picture(10.5))
+    assert inbox.take(0.0).episode == 1
+
+
 def test_odometry_from_before_an_image_jump_does_not_place_the_image(inbox):
     drive(inbox, 20.0, 21.0)
     inbox.put_image(picture(20.5))
