@@ -22,7 +22,8 @@ class Request:
         self._done = threading.Event()
         self._answer: Any = None
         self._refusal: RequestError | None = None
-        self._is_abandoned = False
+        self._lock = threading.Lock()  # of these two: what has begun is done, what is abandoned before does not begin
+        self._has_begun = self._is_abandoned = False
 
     @property
     def is_abandoned(self) -> bool:
@@ -31,8 +32,10 @@ class Request:
 
     def run(self, tasks: Any) -> None:
         """Do it (in the worker), unless nobody waits any more."""
-        if self._is_abandoned:
-            return
+        with self._lock:
+            if self._is_abandoned:
+                return
+            self._has_begun = True
         try:
             self._answer = self._work(tasks)
         except RequestError as refusal:
@@ -47,7 +50,10 @@ class Request:
     def wait(self, seconds: float) -> Any:
         """The answer, in whatever thread asked. Raises RequestError for a refusal, or where none comes in time."""
         if not self._done.wait(seconds):
-            self._is_abandoned = True
+            with self._lock:
+                self._is_abandoned, has_begun = True, self._has_begun
+            if has_begun:
+                raise RequestError(f"no answer within {seconds:g} s, but it is being done: raise ~service_timeout")
             raise RequestError(f"no answer within {seconds:g} s: the model is still loading, or busy; ask again later")
         if self._refusal is not None:
             raise self._refusal

@@ -247,6 +247,19 @@ def test_request_that_nobody_waits_for_is_not_run():
     assert not ran
 
 
+def test_caller_who_gives_up_on_what_has_begun_is_told_that_it_will_be_done():
+    done = []
+
+    def work(_):
+        with pytest.raises(RequestError, match="but it is being done"):
+            request.wait(0.0)
+        done.append(True)
+
+    request = Request(work)
+    request.run("tasks")
+    assert done
+
+
 def test_request_gives_its_answer():
     request = Request(lambda tasks: tasks + 1)
     request.run(41)
