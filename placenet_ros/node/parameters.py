@@ -19,6 +19,7 @@ AnyParameters = TypeVar("AnyParameters", bound="Parameters")
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of numbers"}
 LARGEST_SCENE = 1000  # observations: a prediction already reads them for seconds, and their encodings fill gigabytes
 LONGEST_LOOK_AHEAD = 10.0  # seconds: nobody goes on as they do for longer
+LONGEST_TIMEOUT = 86_400.0  # seconds: a day; Python can wait for some centuries at most
 MOST_PLACES = 10_000  # their embeddings already take 160 MB where each has 128 numbers
 MOST_MATCHES = 100
 MOST_SAMPLES = 64  # a batch of one prediction: more would not change their deviation by a grey level, and take seconds
@@ -117,7 +118,7 @@ class NodeParameters(Parameters):
     predict_rate: float = at_least(0.0, 1.0)
     predict_ahead: float = at_least(0.0, 0.0, LONGEST_LOOK_AHEAD)
     prediction_samples: int = at_least(1, 4, MOST_SAMPLES)
-    service_timeout: float = at_least(0.1, 5.0)
+    service_timeout: float = at_least(0.1, 5.0, LONGEST_TIMEOUT)
 
     def __post_init__(self):
         super().__post_init__()

@@ -163,7 +163,7 @@ class PlaceNetNode:
 
 def weights_path(weights: str) -> Path:
     """The folder or file of ~weights: a path, or a name in this package's folder weights/. Raises ParameterError."""
-    path = Path(weights).expanduser()
+    path = Path(os.path.expanduser(weights))  # leaves ~UNKNOWN as it is, where Path.expanduser raises
     if "/" not in weights:
         path = Path(rospkg.RosPack().get_path("placenet_ros")) / "weights" / weights
     if not weights or not path.exists():

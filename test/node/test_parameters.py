@@ -52,6 +52,7 @@ def test_whole_numbers_do_for_numbers():
         ({"pose_source": "TF"}, "~pose_source must be one of odom, tf, found 'TF'"),
         ({"base_frame": "/"}, "~odom_frame and ~base_frame must be names of frames"),
         ({"predict_ahead": 11.0}, "~predict_ahead must be at most 10, found 11"),
+        ({"service_timeout": 1e10}, "~service_timeout must be at most 86400, found"),
     ],
 )
 def test_impossible_values_are_errors_that_say_what_was_expected(values, complaint):
