@@ -171,14 +171,14 @@ class Serving(unittest.TestCase):
             self.assertLessEqual(len(found.poses), 6)
             return {pose.header.stamp for pose in found.poses}
 
-        room = {self.robot.see(0.0, seed=1), self.robot.see(0.5, seed=2)}
+        room = {self.see_and_wait(x, seed).header.stamp for x, seed in ((0.0, 1), (0.5, 2))}
         for step in range(7):
             self.robot.seconds += 20.0  # in which a robot can have come from far away
             held = held_after(30.1 + 0.4 * step)
         self.assertFalse(room & held, "what is far away gives way")
         self.robot.seconds += 20.0
         for step in range(20):  # the node recalls when it has time
-            if room <= held_after(-0.5 - 0.2 * (step % 2)):
+            if room <= held_after(-0.5 - 0.3 * (step % 2)):
                 break
         else:
             self.fail("nothing was recalled")
