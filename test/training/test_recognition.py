@@ -22,6 +22,7 @@ from training.recognition.protocol import (
     LEVELS,
     Asked,
     Described,
+    Matches,
     advantage,
     figures_of,
     match,
@@ -111,6 +112,20 @@ def test_what_is_believed_from_a_similarity_on_and_what_that_is_worth():
     assert threshold_of(similarity, ~right & False, possible, 0.5) is None
 
 
+def test_what_is_equally_similar_is_believed_at_once_whatever_its_order():
+    similarity, possible = np.array([0.9, 0.8, 0.8, 0.7]), np.ones(4, bool)
+    for right in (np.array([True, True, False, True]), np.array([True, False, True, True])):
+        curve = precision_recall(similarity, right, possible)
+        assert curve.thresholds.tolist() == [0.9, 0.8, 0.7]
+        np.testing.assert_allclose(curve.precision, [1, 2 / 3, 3 / 4])
+        np.testing.assert_allclose(curve.recall, [1 / 4, 2 / 4, 3 / 4])
+        assert threshold_of(similarity, right, possible, 0.9) == (0.9, 1.0, 0.25)
+        hits = np.broadcast_to(right[:, None, None], (4, 3, 4))
+        row = figures_of(Matches(similarity, hits, np.ones((4, 4), bool), np.zeros(4, np.int64)))[LEVELS[0].name]
+        assert row["certain_recall"]["mean"] == pytest.approx(1 / 4)
+        assert row["average_precision"]["mean"] == pytest.approx((1 + 2 / 3 + 3 / 4) / 4)
+
+
 def test_certain_recall_ends_at_the_first_mistake_and_average_precision_is_the_area():
     frames = np.zeros((5, 5))
     frames[:, 0] = 10.0 * np.arange(5)
@@ -160,6 +175,8 @@ def test_embeddings_of_a_walk_are_those_of_the_scene_memory(model, revisit):
         found = embeddings(model, walk)
         assert found.shape == (24, 12)
         np.testing.assert_allclose(found, online_embeddings(model, walk), atol=1e-5)
+    short = revisit.mapped._replace(**{name: getattr(revisit.mapped, name)[:3] for name in ("poses", "rgb", "depth")})
+    np.testing.assert_allclose(embeddings(model, short), embeddings(model, revisit.mapped)[:3], atol=1e-5)
     plain = without_head(model)
     np.testing.assert_array_equal(embeddings(plain, revisit.mapped), online_embeddings(plain, revisit.mapped))
     assert embeddings(plain, revisit.mapped).shape == (24, 16) and model.place_embedding is not None

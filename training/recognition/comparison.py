@@ -39,7 +39,6 @@ NETWORK, PLAIN, UNTRAINED = "this network", "its mean representation", "untraine
 PICTURE, WORDS, CHANCE = "8 x 8 colours", "ORB words", "random"
 RIVALS = (PICTURE, WORDS)  # that the network's advantage is told of
 UNTRAINED_SEED = 1_000_003
-GROUPS = ("unseen", "seen")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Recognition(NamedTuple):
 
 
 def recognise(model: PlaceNet, config: RecognitionConfig, processes: int | None = None) -> dict[str, Recognition]:
-    """What a network and its rivals recognise, by group: of GROUPS. Raises UserError where nothing can be rendered.
+    """What a network and its rivals recognise, by group: "unseen" and "seen". Raises UserError where nothing can be rendered.
 
     processes: that render; None: one for each core.
     """

@@ -43,10 +43,10 @@ def embeddings(model: PlaceNet, trajectory: Trajectory) -> np.ndarray:
     device = next(model.parameters()).device
     tokens = torch.cat([model.place_embedding.tokens(looks) for looks in looks_of(model, trajectory)])
     windows = earlier_frames(len(tokens))
+    frames, there = np.maximum(windows, 0), torch.from_numpy(windows >= 0).to(device)
     poses = torch.from_numpy(trajectory.poses.astype(np.float64))
-    viewpoints = relative_viewpoints(poses[windows], poses[:, None, :4], model.config.position_scale)
-    there = torch.from_numpy(windows >= 0).to(device)
-    return model.place_embedding(tokens[windows], viewpoints.float().to(device), there).cpu().numpy()
+    viewpoints = relative_viewpoints(poses[frames], poses[:, None, :4], model.config.position_scale)
+    return model.place_embedding(tokens[frames], viewpoints.float().to(device), there).cpu().numpy()
 
 
 def earlier_frames(frames: int) -> np.ndarray:

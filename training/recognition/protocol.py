@@ -110,18 +110,24 @@ def advantage(one: Matches, other: Matches) -> dict[str, Figure]:
 
 
 class Curve(NamedTuple):
-    """Precision and recall with a threshold at each query's similarity, from the greatest down."""
+    """Precision and recall with a threshold at each of the queries' t different similarities, from the greatest down."""
 
-    thresholds: np.ndarray  # n
-    precision: np.ndarray  # n
-    recall: np.ndarray  # n
+    thresholds: np.ndarray  # t
+    precision: np.ndarray  # t
+    recall: np.ndarray  # t
 
 
 def precision_recall(similarity: np.ndarray, right: np.ndarray, possible: np.ndarray) -> Curve:
     """The curve of n queries whose most similar frame is right or not, where a right one is possible or not."""
     order = np.argsort(-similarity, kind="stable")
-    count = np.cumsum(right[order])
-    return Curve(similarity[order], count / np.arange(1, len(order) + 1), count / max(1, possible.sum()))
+    ends = _ends_of_equals(similarity[order])
+    count = np.cumsum(right[order])[ends]
+    return Curve(similarity[order][ends], count / (ends + 1), count / max(1, possible.sum()))
+
+
+def _ends_of_equals(falling: np.ndarray) -> np.ndarray:
+    """Where runs of equal similarities (n, falling) end, (t,): no threshold believes some of a run and not the rest."""
+    return np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
 
 
 def threshold_of(similarity: np.ndarray, right: np.ndarray, possible: np.ndarray, precision: float) -> Curve | None:
@@ -139,23 +145,24 @@ def _curve_figures(similarity: np.ndarray, right: np.ndarray, possible: np.ndarr
     count = house.max() + 1
     drawn = np.random.default_rng(0).integers(0, count, (BOOTSTRAP_DRAWS, count))
     times = np.stack([np.bincount(row, minlength=count) for row in drawn])
+    ends = _ends_of_equals(similarity[order])
     values = {"average_precision": [], "certain_recall": []}
     for weights in (np.ones(count), *times):
-        average, certain = _area_and_certain(weights[house[order]], right[order], possible[order])
+        average, certain = _area_and_certain(weights[house[order]], right[order], possible[order], ends)
         values["average_precision"].append(average)
         values["certain_recall"].append(certain)
     return {name: _with_interval(np.array(found)) for name, found in values.items()}
 
 
-def _area_and_certain(weights: np.ndarray, right: np.ndarray, possible: np.ndarray) -> tuple[float, float]:
-    """Average precision and recall at a precision of 1, of weighted queries by falling similarity."""
+def _area_and_certain(weights: np.ndarray, right: np.ndarray, possible: np.ndarray, ends: np.ndarray)\
+        -> tuple[float, float]:  # fmt: skip
+    """Average precision and recall at a precision of 1, of weighted queries by falling similarity, equal ones at once."""
     wanted = (weights * possible).sum()
     if not wanted:
         return np.nan, np.nan
-    believed, hits = np.cumsum(weights), np.cumsum(weights * right)
-    area = (np.where(believed > 0, hits / np.maximum(believed, 1), 0.0) * weights * right).sum() / wanted
-    wrong = np.flatnonzero((weights > 0) & ~right)
-    return area, hits[wrong[0] if len(wrong) else -1] / wanted
+    believed, hits = np.cumsum(weights)[ends], np.cumsum(weights * right)[ends]
+    area = (hits / np.maximum(believed, 1) * np.diff(hits, prepend=0.0)).sum() / wanted
+    return area, hits[hits == believed].max(initial=0.0) / wanted
 
 
 def _with_interval(values: np.ndarray) -> Figure | None:
