@@ -49,7 +49,7 @@ NEAR_M, NEAR_DEGREES = 0.6, 25.0  # that frames of one place are apart, at most
 BETWEEN_M, BETWEEN_DEGREES = 1.0, 30.0  # that frames of two places are apart, at least: either
 DEPTH_CHANNELS = DEPTH_NUMBERS + 1  # of a look, its last ones
 RIDGE = 0.1  # of the mean variance within places, that is added to each direction's
-STEADY_START = 0.1  # of the steps, over which the learning rate rises
+STEADY_START = 0.1001  # of the steps, over which the learning rate rises; OneCycleLR divides 10 steps' tenth by 0
 BESIDE_AT_FIRST = 0.1  # scale of what the head adds to the discriminants at the start
 PAIRS_AT_MOST = 2000  # of a house, that the discriminants are made from
 BELIEVED = Level(3.0, 180.0)  # what a match means: within the range of one place (~anchor_range), looking anywhere
@@ -83,10 +83,16 @@ class TrainEmbeddingConfig:
     processes: int | None = setting(None, "Processes that render houses; null: one for each core.")
 
     def __post_init__(self) -> None:
-        for name in ("channels", "held_out", "houses_per_step", "components", "farthest_apart", "every"):
+        for name in ("channels", "components"):
+            if getattr(self, name) < 2:  # half of the channels begin as discriminants
+                raise ValueError(f"{name} must be at least 2, not {getattr(self, name)}")
+        for name in ("held_out", "houses_per_step", "farthest_apart", "every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("steps", "seed"):
+        for name in ("learning_rate", "temperature"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be over 0, not {getattr(self, name):g}")
+        for name in ("steps", "seed", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
         if self.houses < self.houses_per_step:

@@ -75,6 +75,12 @@ def test_it_learns_what_places_have_in_common_and_walks_have_not():
     assert recall(start, new) > blank + 0.15 and recall(learned, new) > blank + 0.3
 
 
+@pytest.mark.parametrize("steps", [1, 10])
+def test_few_steps_are_steps_too(steps):
+    head = trained_head(PlaceNet(MODEL), made_houses(), asked(steps=steps))
+    assert all(weight.isfinite().all() for weight in head.parameters())
+
+
 def test_training_is_the_same_every_time():
     houses = made_houses()
     heads = (trained_head(PlaceNet(MODEL), houses, asked(steps=4, seed=seed)) for seed in (0, 0, 1))
@@ -148,6 +154,9 @@ def test_the_command_adds_a_head_and_leaves_the_rest_as_it_is_bit_for_bit(weight
     (["w", "out", "frames_per_house=3"], "frames_per_house must be even"),
     (["w", "out", "houses=9999999"], "must be 10,000,000 together at most"),
     (["w", "out", "dropout=1"], "dropout must be 0 to under 1"),
+    (["w", "out", "channels=1"], "channels must be at least 2"),
+    (["w", "out", "temperature=0"], "temperature must be over 0"),
+    (["w", "out", "weight_decay=-1"], "weight_decay must not be negative"),
 ])  # fmt: skip
 def test_a_mistaken_command_is_refused(words, message):
     with pytest.raises(UserError, match=message):
