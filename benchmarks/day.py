@@ -17,6 +17,7 @@ and longest.
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -140,7 +141,7 @@ def work(scene: LiveScene, watch: Watch) -> None:
 def resident_megabytes() -> float:
     """Of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / MEGABYTE
+    return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
 
 
 def row(hours: float, scene: LiveScene, places: PlaceIndex, keyframes: int, grown: float, watch: Watch) -> str:

@@ -81,8 +81,8 @@ class NodeBenchmark:
     json: str = setting("", "File to write every figure to.")
 
     def __post_init__(self):
-        if not 0.1 <= self.minutes <= 10_000:
-            raise ValueError(f"minutes must be within 0.1 and 10,000, found {self.minutes:g}")
+        if not 0.5 <= self.minutes <= 10_000:  # each of the ROWS has some samples
+            raise ValueError(f"minutes must be within 0.5 and 10,000, found {self.minutes:g}")
         if not 0 <= self.predict_rate <= 100:
             raise ValueError(f"predict_rate must be within 0 and 100, found {self.predict_rate:g}")
 
@@ -325,7 +325,7 @@ def figures(config: NodeBenchmark, bag: str, measured: Measured) -> dict[str, An
         "player_late_ms": player["late_ms"],
         "keyframes": counted._asdict(),
         "delay_ms": percentiles([delay for _, delay in delays]),
-        "views_per_second": len(listener.views) / (60 * config.minutes),
+        "views_per_second": sum(start <= view < end for view in listener.views) / (60 * config.minutes),
         "rows": [row(low, high, delays, listener.views, played) for low, high in zip(edges, edges[1:])],
         "memory_mib_per_hour": slope(played[len(played) // ROWS :]),
         "processor": {

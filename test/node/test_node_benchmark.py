@@ -9,14 +9,16 @@ import math
 import subprocess
 import sys
 from io import BytesIO
+from types import SimpleNamespace
 
 import pytest
 import rosbag
 from nav_msgs.msg import Odometry
 
 from benchmarks.bag_player import Restamped, played
-from benchmarks.node import IMAGE, Keyframes, keyframes, sent_poses
+from benchmarks.node import IMAGE, Keyframes, Measured, NodeBenchmark, Sample, figures, keyframes, sent_poses
 from placenet_ros.node.keyframes import KeyframeGate
+from placenet_ros.node.parameters import NodeParameters
 from placenet_ros.scene.viewpoints import CameraPose
 from training.configuration import REPOSITORY
 from training.make_bag import CameraConfig, make_bag
@@ -73,6 +75,18 @@ def test_an_image_that_was_due_and_not_encoded_is_counted():
     assert counted(0, 2, 4, 6) == Keyframes(due=4, encoded=4, not_due=0)
     assert counted(0, 3, 5) == Keyframes(due=4, encoded=3, not_due=0)  # 2 was passed over
     assert counted(0, 1, 3, 5) == Keyframes(due=3, encoded=3, not_due=1)
+
+
+def test_views_from_before_and_after_the_bag_count_for_no_rate(small_bag):
+    second, start = 1_000_000_000, 1_000_000_000_000
+    views = list(range(start - second, start + 33 * second, second // 2))  # for a second before, and three after
+    listener = SimpleNamespace(embeddings=[], views=views, diagnostics={})
+    samples = [Sample(start + number * second, 1, {"node": 0.0}) for number in range(31)]
+    player = {"start": start, "images": {IMAGE: 0}, "late_ms": {}}
+    measured = Measured(player, listener, NodeParameters(), samples)
+    found = figures(NodeBenchmark(minutes=0.5), small_bag, measured)
+    assert [row["views_per_second"] for row in found["rows"]] == [2.0] * len(found["rows"])
+    assert found["views_per_second"] == 2.0
 
 
 @pytest.fixture(scope="module")
