@@ -65,7 +65,7 @@ class Recognition(NamedTuple):
 
 
 def recognise(model: PlaceNet, config: RecognitionConfig, processes: int | None = None) -> dict[str, Recognition]:
-    """What a network and its rivals recognise, by group: "unseen" and "seen". Raises UserError where nothing can be rendered.
+    """What a network and its rivals recognise, "unseen" and "seen". Raises UserError where nothing can be rendered.
 
     processes: that render; None: one for each core.
     """

@@ -110,7 +110,7 @@ def advantage(one: Matches, other: Matches) -> dict[str, Figure]:
 
 
 class Curve(NamedTuple):
-    """Precision and recall with a threshold at each of the queries' t different similarities, from the greatest down."""
+    """Precision and recall with a threshold at each of the queries' t similarities, the greatest first."""
 
     thresholds: np.ndarray  # t
     precision: np.ndarray  # t
@@ -156,7 +156,7 @@ def _curve_figures(similarity: np.ndarray, right: np.ndarray, possible: np.ndarr
 
 def _area_and_certain(weights: np.ndarray, right: np.ndarray, possible: np.ndarray, ends: np.ndarray)\
         -> tuple[float, float]:  # fmt: skip
-    """Average precision and recall at a precision of 1, of weighted queries by falling similarity, equal ones at once."""
+    """Average precision and certain recall, of weighted queries by falling similarity; ends: see `_ends_of_equals`."""
     wanted = (weights * possible).sum()
     if not wanted:
         return np.nan, np.nan
