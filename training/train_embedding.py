@@ -10,7 +10,8 @@ that WEIGHTS has already gives way. The command is to be run again whenever the 
 3. All of the head learns by contrast (InfoNCE): frames of one place on both walks are to be more alike than those of
    other places in the same house and of other houses. What is near, but not near enough, counts as neither. Depth is
    left out of some houses' frames, for robots with a colour camera alone.
-4. Houses that it was not trained on say from which similarity on a match can be believed: `about.recognition`.
+4. Houses that neither it nor the network was trained on, nor are evaluated on, say from which similarity on a match can
+   be believed: `about.recognition`. They have the last seeds for training, far from those that networks begin with.
 
 Shapes: f frames of a walk, k looks or their principal components, b frames of a step, m observations of an embedding.
 """
@@ -64,7 +65,7 @@ class TrainEmbeddingConfig:
     out: str = argument("Folder for the same weights with the head; may be the same folder.")
     channels: int = setting(128, "Numbers of an embedding (model.embedding_channels).")
     houses: int = setting(80, "Houses to train on, by seed from 0 on; two walks through each.")
-    held_out: int = setting(12, "Further houses, by the seeds after those, that the threshold is learned from.")
+    held_out: int = setting(12, "Further houses, by the seeds up to 9,999,999, that the threshold is learned from.")
     every: int = setting(2, "Every so-manyth frame of a walk is learned from.")
     steps: int = setting(600, "Steps by contrast; 0: linear discriminants of the newest frame alone.")
     houses_per_step: int = setting(8, "Houses whose frames are told apart in one step.")
@@ -393,7 +394,7 @@ def train_embedding(config: TrainEmbeddingConfig, command: str) -> None:
     head = trained_head(model, houses, config)
     half = all(torch.equal(x, x.half().float()) for x in model.state_dict().values())
     made = with_head(model, head.half().float() if half else head, config.channels)
-    held_out = range(config.houses, config.houses + config.held_out)
+    held_out = range(UNSEEN_SEEDS_FROM - config.held_out, UNSEEN_SEEDS_FROM)
     recognition = believable(made, make_revisits(held_out, processes, maker), config.precision)
     recognition |= {
         "command": command,
