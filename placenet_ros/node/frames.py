@@ -16,7 +16,7 @@ from placenet_ros.scene.viewpoints import CameraPose
 # TF is not asked for a frame without a name: it would print a warning of its own each time.
 CAMERA_UNKNOWN = "where the camera is on the robot cannot be looked up; let its driver set it, or set ~base_to_camera"
 MOST_FRAMES = 1000  # whose newest stamps are remembered
-END_OF_TIME = 2**32  # seconds, that ROS has stamps for: TF ends the process where it is asked for a later one
+END_OF_TIME = 2**32  # seconds, that ROS has stamps for: TF ends the process over a later one
 
 
 class FrameError(ValueError):
@@ -104,6 +104,7 @@ class _Listener(tf2_ros.TransformListener):
             self._followed = parent, child, on_pose
 
     def callback(self, data: Any) -> None:
+        _leave_out_no_times(data)
         with self._lock:
             if self._jumps_back(data.transforms):
                 self.buffer.clear()  # fixed transforms stay; the others would hide all that is older for 10 s
@@ -115,6 +116,10 @@ class _Listener(tf2_ros.TransformListener):
                 self._newest.clear()
             if self._followed is not None:
                 self._tell(*self._followed)
+
+    def static_callback(self, data: Any) -> None:
+        _leave_out_no_times(data)
+        super().static_callback(data)
 
     def _jumps_back(self, transforms: Sequence[Any]) -> bool:
         return any(
@@ -133,6 +138,14 @@ class _Listener(tf2_ros.TransformListener):
         if stamp not in (self._told, rospy.Time(0)):  # 0: of fixed transforms alone
             self._told = stamp
             on_pose(stamp.to_nsec(), pose)
+
+
+def _leave_out_no_times(message: Any) -> None:
+    """Take the transforms out of a TFMessage whose stamps are no times: TF would end the process over one."""
+    times = [transform for transform in message.transforms if transform.header.stamp.to_sec() < END_OF_TIME]
+    if len(times) < len(message.transforms):
+        rospy.logwarn_once("TF: a transform's stamp is no time: its seconds do not fit into 32 bits; such are left out")
+    message.transforms = times
 
 
 def _plain(frame_id: str) -> str:

@@ -106,6 +106,15 @@ class ByTransforms(NodeCase):
         self.robot.take_picture(self.robot.stamp() + rospy.Duration.from_sec(0.05))  # odom in map is known there
         self.diagnostics.wait_for_count("dropped, no odometry", before + 1)
 
+    def test_transform_whose_stamp_is_no_time_is_left_out(self):
+        before = self.see(0.0, 0.4)
+        beyond = TransformStamped(header=Header(frame_id="odom"), child_frame_id="base_link")
+        beyond.header.stamp.secs, beyond.header.stamp.nsecs = 2**32 - 1, 2**32 - 1
+        beyond.transform.rotation.w = 1.0
+        self.robot.transforms.publish(TFMessage([beyond]))
+        after = self.see(1.0, 1.4)
+        self.assertEqual((after.episode_id, after.num_observations), (before.episode_id, before.num_observations + 1))
+
     def test_localisation_that_jumps_begins_one_episode(self):
         before = self.see(0.0, 0.4)
         self.robot.localised_at += CORRECTION
