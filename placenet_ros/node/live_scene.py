@@ -19,6 +19,7 @@ from placenet_ros.scene.depth import metres, millimetres
 from placenet_ros.scene.viewpoints import CameraPose
 
 NEWEST_KEPT = 4  # observations that stay in the memory whatever they show: what was seen last is the surest
+MOST_CANDIDATES = 1000  # looked at for one choice: more would take longer than an encoding, and images wait for it
 FARTHEST_RANGES = 1.5  # of a place: out of it, there is no waiting for a time in which nothing else is to be done
 
 
@@ -155,7 +156,8 @@ class LiveScene:
     def _choose(self) -> None:
         """Choose the observation to recall, if any is worth it."""
         held = {id(kept) for kept in self._held}
-        candidates = [kept for kept in self.archive.near(self._newest[-1].pose, REACH) if id(kept) not in held]
+        nearby = self.archive.near(self._newest[-1].pose, REACH, MOST_CANDIDATES)
+        candidates = [kept for kept in nearby if id(kept) not in held]
         chosen = self._surroundings().most_useful(candidates, self._held, self._fixed(), self.memory.is_full)
         self._may_improve = chosen is not None
         self._recalled = None if chosen is None else candidates[chosen]

@@ -6,6 +6,7 @@ with what was seen, not with time, and follows a world that changes. It is bound
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -81,13 +82,15 @@ class Archive:
         while self.nbytes > self._most_bytes:
             self._drop(next(iter(self._kept)))
 
-    def near(self, pose: CameraPose, distance: float) -> list[KeptObservation]:
-        """Those taken from at most so many metres away."""
+    def near(self, pose: CameraPose, distance: float, most: int) -> list[KeptObservation]:
+        """Those taken from at most so many metres away, nearest first, and of them the `most` nearest."""
         (x, y), at = _tile_of(pose), pose.position
         reach = math.ceil(distance / TILE)
         tiles = (self._tiles.get((x + dx, y + dy), {})
                  for dx in range(-reach, reach + 1) for dy in range(-reach, reach + 1))
-        return [kept for tile in tiles for kept in tile.values() if math.dist(kept.pose.position, at) <= distance]
+        away = ((math.dist(kept.pose.position, at), kept) for tile in tiles for kept in tile.values())
+        found = ((metres, kept) for metres, kept in away if metres <= distance)
+        return [kept for _, kept in heapq.nsmallest(most, found, key=lambda pair: pair[0])]
 
     def clear(self) -> None:
         """Forget everything."""

@@ -215,7 +215,7 @@ def test_what_the_embedding_is_made_of_is_told_by_stamps(model):
     for scene in (plain, headed):
         drive_through_rooms_and_back(scene)
     assert plain.embedded_stamps == [kept.stamp for kept in plain.observations]
-    newest = max(kept.stamp for kept in headed.archive.near(headed.observations[-1].pose, 100.0))
+    newest = max(kept.stamp for kept in headed.archive.near(headed.observations[-1].pose, 100.0, most=1000))
     assert headed.embedded_stamps == list(range(newest - EMBEDDED_OBSERVATIONS + 1, newest + 1))
     headed.begin_episode(2)
     headed.add(observation(5, 0.0))

@@ -58,7 +58,7 @@ def test_beyond_its_bound_those_that_were_there_the_longest_leave():
 def test_an_archive_of_nothing_keeps_nothing():
     archive = Archive(0.0)
     archive.add(kept(0))
-    assert (len(archive), archive.nbytes, archive.near(kept(0).pose, 1.0)) == (0, 0, [])
+    assert (len(archive), archive.nbytes, archive.near(kept(0).pose, 1.0, 10)) == (0, 0, [])
 
 
 def test_bytes_count_all_pictures():
@@ -71,15 +71,17 @@ def test_near_finds_what_was_taken_within_a_distance_and_nothing_else():
         archive.add(kept(stamp, *random.uniform(-8, 8, 2), yaw=random.uniform(-3, 3)))
     for distance in (0.5, TILE, 5.0):
         at = CameraPose((*random.uniform(-5, 5, 2), 0.5), 0.0, 0.0)
-        expected = [one.stamp for one in archive if one.pose.distance_to(at) <= distance]
-        assert sorted(one.stamp for one in archive.near(at, distance)) == sorted(expected)
+        away = sorted((one.pose.distance_to(at), one.stamp) for one in archive)
+        expected = [stamp for metres, stamp in away if metres <= distance]
+        assert [one.stamp for one in archive.near(at, distance, most=300)] == expected
+        assert [one.stamp for one in archive.near(at, distance, most=3)] == expected[:3]
 
 
 def test_cleared_it_is_as_new():
     archive = Archive(10.0)
     archive.add(kept(0))
     archive.clear()
-    assert (len(archive), archive.nbytes, list(archive), archive.near(kept(0).pose, 9.0)) == (0, 0, [], [])
+    assert (len(archive), archive.nbytes, list(archive), archive.near(kept(0).pose, 9.0, 10)) == (0, 0, [], [])
     archive.add(kept(1))
     assert stamps(archive) == [1]
 
