@@ -540,10 +540,11 @@ def main(argv: list[str]) -> None:
     for count in config.evaluation.observations:
         answers[count] = ask(predictors, data, sampling, config.evaluation, count, model.config, device)
         print(table(all_figures({count: answers[count]})), flush=True)
+    written(Path(config.output), config, model, answers, {})  # before what takes minutes more
     recognised = places_recognised(config, model)
     if recognised:
         print(recognition_table(recognition_figures(recognised)), flush=True)
-    written(Path(config.output), config, model, answers, recognised)
+        written(Path(config.output), config, model, answers, recognised)
 
 
 def places_recognised(config: EvaluateConfig, model: Network) -> dict[str, Recognition]:
