@@ -136,6 +136,8 @@ def test_recalled_observations_are_encoded_as_they_were(model):
         seen = observation(kept.stamp, pose.position[0], pose.yaw)
         fresh.add(seen.rgb, seen.pose, seen.depth, seen.objects)
     np.testing.assert_allclose(scene.memory.embedding(), fresh.embedding(), atol=1e-5)
+    places = [memory._representation().cloud.positions for memory in (scene.memory, fresh)]
+    torch.testing.assert_close(*places, rtol=0, atol=2e-3)  # metres: depth is kept to the millimetre
 
 
 def test_one_step_of_work_encodes_one_observation_at_most_and_none_is_left_to_do_in_the_end(model, monkeypatch):
