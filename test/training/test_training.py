@@ -454,7 +454,10 @@ def test_the_commands_train_and_evaluate_in_real_houses(tmp_path):
     trained = python_m("training.train", "smoke", *tiny)
     assert trained.returncode == 0, trained.stderr
     weights, output = tmp_path / "run" / "weights", tmp_path / "figures"
-    asked = ["houses=1", "walk.frames=30", "evaluation.queries=8", "evaluation.inputs=colour", "device=cpu"]
+    asked = [
+        "houses=1", "walk.frames=30", "evaluation.queries=8", "evaluation.inputs=colour", "recognition.houses=0",
+        "device=cpu",
+    ]  # fmt: skip
     evaluated = python_m("training.evaluate", str(weights), f"output={output}", *asked)
     assert evaluated.returncode == 0, evaluated.stderr
     assert "this network" in evaluated.stdout and "reprojection" not in evaluated.stdout  # without depth there is none
