@@ -20,8 +20,8 @@ COPY requirements.txt /opt/placenet/
 COPY docker/make_venv.sh docker/entrypoint.sh /opt/placenet/docker/
 RUN /opt/placenet/docker/make_venv.sh /opt/placenet/venv /opt/placenet/requirements.txt "$TORCH_INDEX_URL"
 
-COPY . /opt/placenet/workspace/src/placenet_ros
-WORKDIR /opt/placenet/workspace
+COPY . /opt/placenet/catkin_ws/src/placenet_ros
+WORKDIR /opt/placenet/catkin_ws
 SHELL ["/bin/bash", "-c"]
 RUN source /opt/ros/noetic/setup.bash \
     && catkin_make install -DPYTHON_EXECUTABLE=/opt/placenet/venv/bin/python -DCATKIN_ENABLE_TESTING=OFF \
