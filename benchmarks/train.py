@@ -268,7 +268,7 @@ def speed(arguments: argparse.Namespace, way: Variant, peak: float | None) -> It
     device = chosen_device(arguments.device)
     prepared()
     training = Training(way, arguments.smoke, device)
-    for case in (Case(2, 1, 2),) if arguments.smoke else way.cases:
+    for case in (Case(2, 1, 2),) if arguments.smoke else way.cases[: arguments.cases]:
         start = time.monotonic()
         for _ in range(LAUNCHED_FIRST):
             training(case)
@@ -599,6 +599,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is")
     parser.add_argument("--variants", nargs="*", default=[""], metavar="WORDS", help="those whose names hold one of it")
     parser.add_argument("--steps", type=int, default=30, help="timed steps of each row (default: 30)")
+    parser.add_argument("--cases", type=int, metavar="N", help="only the first N batch sizes of each variant")
     parser.add_argument("--limit", type=float, default=150.0, help="seconds for each variant (default: 150)")
     parser.add_argument("--no-ceiling", action="store_true", help="do not measure the machine's ceiling first")
     parser.add_argument("--check", action="store_true", help="first show that all ways of executing learn the same")
