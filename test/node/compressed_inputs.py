@@ -9,7 +9,7 @@ from robot import (
     CAMERA,
     CAMERA_FRAME,
     IMAGE_SIZE,
-    NodeCase,
+    FreshSceneCase,
     Robot,
     picture,
     query_pose,
@@ -17,7 +17,7 @@ from robot import (
 )
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
-from std_srvs.srv import SetBool, Trigger
+from std_srvs.srv import SetBool
 
 from placenet_ros.node.images import camera_info_message
 
@@ -60,7 +60,7 @@ def png(pixels):
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-class Compressed(NodeCase):
+class Compressed(FreshSceneCase):
     robot_kind = CompressingRobot
     node_settings = {"image_transport": "compressed", "predict_rate": 5.0, "predict_ahead": AHEAD}
     weights_settings = {"predict_depth": True, "predicted_classes": 40}
@@ -69,15 +69,6 @@ class Compressed(NodeCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.pause = rospy.ServiceProxy(f"/{cls.name}/pause", SetBool)
-        cls.reset = rospy.ServiceProxy(f"/{cls.name}/reset", Trigger)
-        cls.robot.wait_for_node()
-
-    def setUp(self):
-        self.robot.drive(0.0, seconds=10.0)  # away from what the test before did
-        self.assertTrue(self.reset().success)
-
-    def see_and_wait(self, x, **how):
-        return self.embedding_at(self.robot.see(x, **how))
 
     def test_compressed_images_are_observed_with_their_depth_and_objects(self):
         first = self.see_and_wait(0.0, seed=1)

@@ -7,9 +7,7 @@ import itertools
 import re
 import tempfile
 import time
-import unittest
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import rospy
@@ -27,13 +25,12 @@ from robot import (
     Diagnostics,
     Receipts,
     Robot,
+    WeightsCase,
     end,
     image_message,
     picture,
     query_pose,
-    save_tiny_weights,
     start_node,
-    temporary_folder,
     wait_until,
 )
 from sensor_msgs.msg import CameraInfo, Image
@@ -53,19 +50,17 @@ NARROW = [PinholeCamera(64, 48, focal, focal, 31.5, 23.5) for focal in (60.0, 80
 ACCEPTED_DELAY = 5.0  # seconds: only what piles up takes longer, however busy the machine is
 
 
-class Faults(unittest.TestCase):
+class Faults(WeightsCase):
     @classmethod
     def setUpClass(cls):
-        folder = temporary_folder()
-        cls.addClassCleanup(folder.cleanup)
-        weights = save_tiny_weights(Path(folder.name) / "tiny")
+        super().setUpClass()
         cls.robot = Robot()
         cls.robot.depth.unregister()  # images would wait for it
         cls.image = rospy.Publisher("/robot/image", Image, queue_size=100)
         cls.log = Log()
         cls.addClassCleanup(cls.log.close)
         settings = {"silence_warning": SILENCE_SECONDS, "predict_rate": 0.0, "max_observations": 3}
-        cls.process = start_node(output=cls.log.file, weights=weights, **settings)
+        cls.process = start_node(output=cls.log.file, weights=cls.weights, **settings)
         cls.addClassCleanup(end, cls.process)
         Collected(f"{NODE}/model_info", ModelInfo).wait_for()
         cls.embeddings = Collected(f"{NODE}/place_embedding", PlaceEmbedding)

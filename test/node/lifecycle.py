@@ -4,7 +4,6 @@
 import itertools
 import signal
 import time
-import unittest
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,11 @@ from robot import (
     Collected,
     Diagnostics,
     Robot,
+    WeightsCase,
     end,
     running_node,
     save_tiny_weights,
     start_node,
-    temporary_folder,
     wait_until,
 )
 from rosgraph_msgs.msg import Log
@@ -30,13 +29,10 @@ SHUTDOWN_SECONDS = 10.0  # roslaunch kills a node after 15
 START_MOMENTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5)  # seconds: of loading, of registering, of making the node
 
 
-class Lifecycle(unittest.TestCase):
+class Lifecycle(WeightsCase):
     @classmethod
     def setUpClass(cls):
-        folder = temporary_folder()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
-        cls.weights = save_tiny_weights(cls.folder / "tiny")
+        super().setUpClass()
         cls.robot = Robot()
 
     def assert_refuses_to_start(self, line, **parameters):

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """A running node knows places again: matches, markers, and maps that outlive it."""
 
-import unittest
-from pathlib import Path
 
 import numpy as np
 import rospy
@@ -16,9 +14,8 @@ from robot import (
     PATIENCE,
     Collected,
     Robot,
+    WeightsCase,
     running_node,
-    save_tiny_weights,
-    temporary_folder,
     wait_until,
 )
 from std_srvs.srv import Trigger
@@ -40,13 +37,10 @@ def plain_picture(seed):
     return np.full((CAMERA.height, CAMERA.width, 3), [255 * (seed >> channel & 1) for channel in range(3)], np.uint8)
 
 
-class Places(unittest.TestCase):
+class Places(WeightsCase):
     @classmethod
     def setUpClass(cls):
-        folder = temporary_folder()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
-        cls.weights = save_tiny_weights(cls.folder / "tiny")
+        super().setUpClass()
         cls.robot = Robot()
 
     def start(self, weights=None, **settings):

@@ -2,7 +2,6 @@
 """replay.launch: a bag that loops begins one episode each time round, and a bag that lacks something is not played."""
 
 import subprocess
-import unittest
 from pathlib import Path
 
 import cv2
@@ -17,12 +16,11 @@ from robot import (
     CAMERA_FRAME,
     PATIENCE,
     Collected,
+    WeightsCase,
     camera_on_robot,
     end,
     image_message,
     picture,
-    save_tiny_weights,
-    temporary_folder,
 )
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header, String
@@ -88,14 +86,7 @@ def replay(*arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-class Replaying(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        folder = temporary_folder()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
-        cls.weights = save_tiny_weights(cls.folder / "tiny")
-
+class Replaying(WeightsCase):
     def replayed(self, *arguments):
         process = replay(*arguments)
         self.addCleanup(end, process)

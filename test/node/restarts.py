@@ -6,7 +6,6 @@ and start again while a bag plays.
 import signal
 import subprocess
 import tempfile
-import unittest
 from pathlib import Path
 
 import rospy
@@ -23,13 +22,12 @@ from robot import (
     Diagnostics,
     Receipts,
     Robot,
+    WeightsCase,
     end,
     image_message,
     picture,
     query_pose,
-    save_tiny_weights,
     start_node,
-    temporary_folder,
     wait_until,
 )
 from sensor_msgs.msg import CameraInfo, Image
@@ -40,13 +38,10 @@ from placenet_ros.node.images import camera_info_message
 from placenet_ros.node.inbox import MAX_QUERIES
 
 
-class Restarts(unittest.TestCase):
+class Restarts(WeightsCase):
     @classmethod
     def setUpClass(cls):
-        folder = temporary_folder()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
-        cls.weights = save_tiny_weights(cls.folder / "tiny")
+        super().setUpClass()
         cls.robot = Robot()
 
     def started(self, name, **settings):

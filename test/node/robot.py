@@ -29,6 +29,7 @@ from placenet_ros.srv import PredictView
 from rosgraph_msgs.msg import Log
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
 from placenet_ros.model import PlaceNet, PlaceNetConfig
 from placenet_ros.node.images import camera_info_message
@@ -274,21 +275,31 @@ def temporary_folder():
     return tempfile.TemporaryDirectory(prefix="placenet-test-")
 
 
-class NodeCase(unittest.TestCase):
-    """A node that serves all tests of a class."""
+class WeightsCase(unittest.TestCase):
+    """Tests with a folder, and tiny weights in it."""
 
-    robot_kind, node_settings, weights_settings = Robot, {}, {}
+    weights_settings = {}
 
     @classmethod
     def setUpClass(cls):
         folder = temporary_folder()
         cls.addClassCleanup(folder.cleanup)
-        weights = save_tiny_weights(Path(folder.name) / "tiny", **cls.weights_settings)
+        cls.folder = Path(folder.name)
+        cls.weights = save_tiny_weights(cls.folder / "tiny", **cls.weights_settings)
+
+
+class NodeCase(WeightsCase):
+    """A node that serves all tests of a class."""
+
+    name, robot_kind, node_settings = "placenet_node", Robot, {}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
         cls.log = Collected("/rosout", Log)
         cls.addClassCleanup(cls.log.close)
-        cls.name = cls.__name__.lower()
         cls.robot = cls.robot_kind()
-        node = running_node(weights, cls.name, prediction_samples=2, **cls.node_settings)
+        node = running_node(cls.weights, cls.name, prediction_samples=2, **cls.node_settings)
         node.__enter__()
         cls.addClassCleanup(node.__exit__, None, None, None)
         cls.model = Collected(f"/{cls.name}/model_info", ModelInfo).wait_for()
@@ -306,3 +317,20 @@ class NodeCase(unittest.TestCase):
 
     def warnings(self):
         return [m.msg for m in self.log.messages if m.name == f"/{self.name}" and m.level >= Log.WARN]
+
+
+class FreshSceneCase(NodeCase):
+    """A node whose scene is empty at the start of each test."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.reset = rospy.ServiceProxy(f"/{cls.name}/reset", Trigger)
+        cls.robot.wait_for_node()
+
+    def setUp(self):
+        self.robot.drive(0.0, seconds=10.0)  # away from what the test before did
+        self.assertTrue(self.reset().success)
+
+    def see_and_wait(self, x, seed=0, **layout):
+        return self.embedding_at(self.robot.see(x, seed, **layout))

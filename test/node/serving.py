@@ -2,66 +2,25 @@
 """A running node serves a robot: stamps and frames, views, embeddings, reset, and input that it cannot use."""
 
 import time
-import unittest
-from pathlib import Path
 
 import numpy as np
 import rospy
 import rostest
 from geometry_msgs.msg import Quaternion
 from nav_msgs.msg import Path as PathMessage
-from placenet_ros.msg import ModelInfo, PlaceEmbedding, Surprise
-from placenet_ros.srv import PredictView
+from placenet_ros.msg import Surprise
 from robot import (
     CAMERA_FRAME,
     CAMERA_HEIGHT,
     IMAGE_SIZE,
-    Collected,
-    Diagnostics,
-    Robot,
+    FreshSceneCase,
     query_pose,
-    running_node,
-    save_tiny_weights,
-    temporary_folder,
 )
 from sensor_msgs.msg import CameraInfo, Image
-from std_srvs.srv import Trigger
-
-NODE = "/placenet_node"
 
 
-class Serving(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = temporary_folder()
-        cls.addClassCleanup(cls.folder.cleanup)
-        weights = save_tiny_weights(Path(cls.folder.name) / "tiny")
-        cls.robot = Robot()
-        scene = {"max_observations": 6, "odometry_trust": 0.0}
-        node = running_node(weights, silence_warning=1.0, prediction_samples=2, predict_rate=5.0, **scene)
-        node.__enter__()
-        cls.addClassCleanup(node.__exit__, None, None, None)
-        cls.model = Collected(f"{NODE}/model_info", ModelInfo).wait_for()
-        cls.diagnostics = Diagnostics("placenet_node")
-        cls.embeddings = Collected(f"{NODE}/place_embedding", PlaceEmbedding)
-        cls.predict_view = rospy.ServiceProxy(f"{NODE}/predict_view", PredictView)
-        cls.reset = rospy.ServiceProxy(f"{NODE}/reset", Trigger)
-        cls.robot.wait_for_node()
-
-    def setUp(self):
-        self.robot.drive(0.0, seconds=10.0)  # away from what the test before did
-        self.assertTrue(self.reset().success)
-
-    def embedding_at(self, stamp):
-        return self.embeddings.wait_for(lambda message: message.header.stamp == stamp)
-
-    def see_and_wait(self, x, seed=0, **layout):
-        return self.embedding_at(self.robot.see(x, seed, **layout))
-
-    def listen(self, topic, kind):
-        collected = Collected(f"{NODE}/{topic}", kind).wait_until_connected()
-        self.addCleanup(collected.close)
-        return collected
+class Serving(FreshSceneCase):
+    node_settings = {"silence_warning": 1.0, "predict_rate": 5.0, "max_observations": 6, "odometry_trust": 0.0}
 
     def test_embedding_has_the_stamp_of_its_image_and_the_frames_of_its_inputs(self):
         first = self.robot.see(0.0, seed=1)

@@ -7,7 +7,6 @@ good image between them is served. Prints what was sent and what diagnostics cou
 
 import tempfile
 import time
-import unittest
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -26,13 +25,12 @@ from robot import (
     Diagnostics,
     Receipts,
     Robot,
+    WeightsCase,
     end,
     image_message,
     picture,
     query_pose,
-    save_tiny_weights,
     start_node,
-    temporary_folder,
     wait_until,
 )
 from sensor_msgs.msg import CameraInfo, CompressedImage
@@ -310,7 +308,7 @@ class Newest:
         return self._message
 
 
-class Soak(unittest.TestCase):
+class Soak(WeightsCase):
     def test_raw_images(self):
         self.soak(compressed=False)
 
@@ -319,14 +317,11 @@ class Soak(unittest.TestCase):
 
     def soak(self, compressed):
         messages, seed = rospy.get_param("~messages", 500), rospy.get_param("~seed", 1)
-        folder = temporary_folder()
-        self.addCleanup(folder.cleanup)
-        weights = save_tiny_weights(Path(folder.name) / "tiny")
         log = tempfile.NamedTemporaryFile(mode="w+")  # noqa: SIM115
         self.addCleanup(log.close)
         process = start_node(
             output=log,
-            weights=weights,
+            weights=self.weights,
             predict_rate=0.0,
             image_transport="compressed" if compressed else "raw",
             depth_transport="raw",
