@@ -7,8 +7,9 @@ to come to rest after each keyframe. After every tenth frame both predict the sa
 the robot's own three frames (60 cm) later, and one from a random free place within 3 m to a random side, whether it was
 seen before or not.
 
-Prints the RMSE (0..255) of the prior's mean for each part of the way, and how much less the chosen err, with the
-standard error of that difference, and how many observations were encoded again.
+Prints the RMSE (0..255) of the prior's mean for each part of the way, how much less the chosen err, with the 95 %
+confidence interval of that difference by bootstrap over the houses (the queries in one house are alike), and how many
+observations were encoded again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from placenet_ros.node.live_scene import LiveScene, Observation
 from placenet_ros.node.parameters import NodeParameters
 from placenet_ros.scene.memory import SceneMemory
 from placenet_ros.scene.viewpoints import CameraPose
+from training.confidence import confidence
 from training.configuration import REPOSITORY, parse, run_command, setting
 from training.houses import UNSEEN_SEEDS_FROM, HousePictures, WalkConfig, make_house, make_walks
 from training.houses.free_space import HouseSpace, blocking_height
@@ -92,6 +94,7 @@ class Chosen:
 class Answer(NamedTuple):
     """RMSE of one view."""
 
+    house: int  # its seed
     part: str  # of the way
     view: str
     newest: float
@@ -111,7 +114,7 @@ class House:
                           lowest_tilt=CAMERA_TILT, highest_tilt=CAMERA_TILT)  # fmt: skip
         house = make_house(seed)
         camera.load(house)
-        self.camera, self.walks = camera, make_walks(house, seed, WALKS, walk)
+        self.seed, self.camera, self.walks = seed, camera, make_walks(house, seed, WALKS, walk)
         self._draws = np.random.default_rng(seed)
         space, top = HouseSpace(house), blocking_height(CAMERA_HEIGHT)
         grid = space.grid(top)
@@ -145,7 +148,7 @@ def walked(house: House, newest: Newest, chosen: Chosen, depth: bool) -> Iterato
                 truths = house.camera.take(np.stack(list(views.values()))).rgb
                 for (view, asked), truth in zip(views.items(), truths, strict=True):
                     errors = (rmse(scene, asked, truth) for scene in (newest, chosen))
-                    yield Answer(part, view, *errors)
+                    yield Answer(house.seed, part, view, *errors)
 
 
 def rmse(scene: Any, view: np.ndarray, truth: np.ndarray) -> float:
@@ -164,10 +167,17 @@ def print_table(answers: list[Answer]) -> None:
             if not rows:
                 continue
             newest, chosen = (np.array([getattr(row, name) for row in rows]) for name in ("newest", "chosen"))
-            less = chosen - newest
-            error = less.std(ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else np.nan
-            print(f"| {view} | {part} | {len(rows)} | {newest.mean():.1f} | {chosen.mean():.1f} "
-                  f"| {less.mean():+.1f} ± {error:.1f} | {np.median(newest):.1f}, {np.median(chosen):.1f} |")
+            less = difference(chosen - newest, np.array([row.house for row in rows]))
+            print(f"| {view} | {part} | {len(rows)} | {newest.mean():.1f} | {chosen.mean():.1f} | {less} "
+                  f"| {np.median(newest):.1f}, {np.median(chosen):.1f} |")
+
+
+def difference(values: np.ndarray, houses: np.ndarray) -> str:
+    """The mean of values (n), and, where they are of several houses (n), its confidence interval."""
+    if len(np.unique(houses)) == 1:
+        return f"{values.mean():+.1f}"
+    found = confidence(values, houses)
+    return f"{found['mean']:+.1f} ({found['low']:+.1f}..{found['high']:+.1f})"
 
 
 def main(argv: list[str]) -> None:
