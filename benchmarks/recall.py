@@ -71,7 +71,9 @@ class Newest:
     def add(self, observation: Observation) -> None:
         if self.memory.distance_from_anchor(observation.pose) > NODE.anchor_range:
             self.memory.reanchor(observation.pose)
-        self.memory.add(observation.rgb, observation.pose, observation.depth, observation.objects)
+        self.memory.add(
+            observation.rgb, observation.pose, observation.depth, observation.objects, observation.covered
+        )
 
 
 class Chosen:

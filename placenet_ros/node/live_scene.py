@@ -172,7 +172,7 @@ class LiveScene:
         if self.memory.is_full:
             leaves = self._surroundings().least_useful([*self._held, kept], [*self._fixed(), len(self._held)])
             del self._held[leaves]
-        self.memory.add(kept.rgb, kept.pose, depth, kept.objects, leaves, is_newest)
+        self.memory.add(kept.rgb, kept.pose, depth, kept.objects, kept.covered, leaves, is_newest)
         self._held.append(kept)
 
     def _fixed(self) -> list[int]:
@@ -186,7 +186,7 @@ class LiveScene:
     def _kept(self, observation: Observation) -> KeptObservation:
         depth = None if observation.depth is None else millimetres(observation.depth)
         return KeptObservation.seeing(observation.stamp, observation.pose, self._travelled, observation.rgb, depth,
-                                      observation.objects, self._field_of_view)
+                                      observation.objects, observation.covered, self._field_of_view)
 
     def prediction_error(self, observation: Observation) -> float:
         """Root mean square error (0..255) of the prediction of an observation that has not been added, where seen.

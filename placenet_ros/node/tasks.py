@@ -137,7 +137,6 @@ class Tasks:
         steps.done("wait for odometry, depth and the worker")
         pictures = self._pictures.make(posed.image, posed.companions, posed.camera_info)
         steps.done("conversion")
-        self.scene.memory.covered = pictures.covered
         observation = Observation(posed.odometry.stamp, pose, *pictures)
         if self._outputs.has_surprise_listener():
             self._tell_surprise(header, observation)

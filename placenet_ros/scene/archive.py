@@ -37,17 +37,20 @@ class KeptObservation:
     rgb: np.ndarray  # (s, s, 3) uint8
     depth: np.ndarray | None  # (s, s) uint16, millimetres along the optical axis, 0: none (`scene.depth`)
     objects: np.ndarray | None  # (s, s) uint8, class ids, 0 where nothing is known
+    covered: np.ndarray | None  # (s, s) bool, what the robot's camera saw of it; None: all. One for all of a camera
     patches: Patches  # what it saw
 
     @classmethod
     def seeing(cls, stamp: int, pose: CameraPose, travelled: float, rgb: np.ndarray, depth: np.ndarray | None,
-               objects: np.ndarray | None, field_of_view_degrees: float) -> KeptObservation:
+               objects: np.ndarray | None, covered: np.ndarray | None,
+               field_of_view_degrees: float) -> KeptObservation:
         """One of these pictures, as a camera of that field of view took them."""
-        return cls(stamp, pose, travelled, rgb, depth, objects, patches_seen(pose, depth, field_of_view_degrees))
+        patches = patches_seen(pose, depth, field_of_view_degrees)
+        return cls(stamp, pose, travelled, rgb, depth, objects, covered, patches)
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes, roughly."""
+        """Memory that it takes, roughly; `covered`, which it shares with others, left out."""
         arrays = (self.rgb, self.depth, self.objects, self.patches.places)
         return OBJECT_BYTES + sum(array.nbytes for array in arrays if array is not None)
 

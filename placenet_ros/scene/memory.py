@@ -77,7 +77,6 @@ class SceneMemory:
         self._anchor: CameraPose | None = None
         self._next_anchor: CameraPose | None = None
         self._joined: SceneRepresentation | None = None
-        self.covered: np.ndarray | None = None  # s s bool: what of its pictures the robot's camera sees; None: all
         self._tokens: deque[_Token] = deque(maxlen=EMBEDDED_OBSERVATIONS)  # of the newest, for the embedding alone
 
     def __len__(self) -> int:
@@ -115,7 +114,8 @@ class SceneMemory:
 
     @torch.inference_mode()
     def add(self, rgb: np.ndarray, pose: CameraPose, depth: np.ndarray | None = None,
-            objects: np.ndarray | None = None, leaves: int = 0, is_newest: bool = True) -> None:
+            objects: np.ndarray | None = None, covered: np.ndarray | None = None, leaves: int = 0,
+            is_newest: bool = True) -> None:
         """Encode one observation, taken by the model's camera (`config.image_size`, `config.field_of_view_degrees`).
 
         Args:
@@ -123,6 +123,7 @@ class SceneMemory:
             pose: of the camera.
             depth: (s, s) float, metres along the optical axis; 0, or not finite, where there is none.
             objects: (s, s) uint8 class ids, 0 where nothing is known.
+            covered: (s, s) bool, what of its pictures the robot's camera sees; None: all.
             leaves: index, in the order of `poses`, of the one that leaves where the memory is full.
             is_newest: whether it is where the robot is now, and not one of earlier that is seen again.
 
@@ -140,11 +141,13 @@ class SceneMemory:
             _check("objects", objects, (size, size), "u")
             class_ids = torch.from_numpy(np.ascontiguousarray(objects)).to(self._device)
             observation["objects"] = objects_picture(class_ids, self._palette)
+        if covered is not None:
+            _check("covered", covered, (size, size), "b")
         if self._anchor is None:
             self._anchor = pose
         viewpoints = self._viewpoints(pose)
         observations = Observations(viewpoints=viewpoints, **{name: x[None, None] for name, x in observation.items()})
-        appearance = self._seen(self._model.appearance(observations))
+        appearance = self._seen(self._model.appearance(observations), covered)
         share = self._model.place(appearance, viewpoints)
         if self.is_full:
             del self._held[leaves]
@@ -261,12 +264,12 @@ class SceneMemory:
         self._tokens.clear()
         self._anchor = self._next_anchor = self._joined = None
 
-    def _seen(self, appearance: Appearance) -> Appearance:
+    def _seen(self, appearance: Appearance, covered: np.ndarray | None) -> Appearance:
         """Without points where the robot's camera sees nothing: there, pictures repeat their edge."""
-        if self.covered is None or appearance.points is None:
+        if covered is None or appearance.points is None:
             return appearance
-        covered = torch.from_numpy(self.covered).to(self._device)
-        points = replace(appearance.points, depth=appearance.points.depth * covered)
+        is_seen = torch.from_numpy(covered).to(self._device)
+        points = replace(appearance.points, depth=appearance.points.depth * is_seen)
         return replace(appearance, points=points)
 
     def _representation(self) -> SceneRepresentation:
@@ -295,6 +298,6 @@ class SceneMemory:
 
 
 def _check(name: str, array: np.ndarray, shape: tuple, kind: str) -> None:
-    expected = {"u": "uint8", "f": "floating point"}[kind]
+    expected = {"u": "uint8", "f": "floating point", "b": "bool"}[kind]
     if array.shape != shape or array.dtype.kind != kind or (kind == "u" and array.dtype != np.uint8):
         raise ValueError(f"{name} must be {expected} of shape {shape}, not {array.dtype} of shape {array.shape}")

@@ -43,9 +43,12 @@ def rest(scene):
     return steps
 
 
-def observation(stamp, x, yaw=0.0):
+WHOLE = np.full((SIZE, SIZE), True)
+
+
+def observation(stamp, x, yaw=0.0, covered=WHOLE):
     rgb, depth = np.full((SIZE, SIZE, 3), 100, np.uint8), np.ones((SIZE, SIZE), np.float32)
-    return Observation(stamp, CameraPose((x, 0.0, 0.0), yaw, 0.0), rgb, depth, None, np.full((SIZE, SIZE), True))
+    return Observation(stamp, CameraPose((x, 0.0, 0.0), yaw, 0.0), rgb, depth, None, covered)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +110,10 @@ def test_returning_to_a_room_recalls_what_was_seen_there(model):
     assert len({kept.pose.yaw for kept in recalled}) >= 2, "all around, as the room was seen"
 
 
-def drive_through_rooms_and_back(scene):
+def drive_through_rooms_and_back(scene, covered_at_first=WHOLE):
     """Look all around at 0 m, then in a room 40 m away, then come back and look one way."""
     for number in range(12):
-        scene.add(observation(number, 0.0, yaw=number * np.pi / 6))
+        scene.add(observation(number, 0.0, yaw=number * np.pi / 6, covered=covered_at_first))
         rest(scene)
     for number in range(12, 24):
         scene.add(observation(number, 40.0, yaw=number * np.pi / 6))
@@ -138,6 +141,17 @@ def test_recalled_observations_are_encoded_as_they_were(model):
     np.testing.assert_allclose(scene.memory.embedding(), fresh.embedding(), atol=1e-5)
     places = [memory._representation().cloud.positions for memory in (scene.memory, fresh)]
     torch.testing.assert_close(*places, rtol=0, atol=2e-3)  # metres: depth is kept to the millimetre
+
+
+def test_an_observation_is_recalled_with_what_its_own_camera_saw(model):
+    scene, half = new_scene(model, max_observations=6), np.repeat((np.arange(SIZE) < SIZE // 2)[:, None], SIZE, axis=1)
+    drive_through_rooms_and_back(scene, covered_at_first=half)  # the camera of the other room sees all
+    recalled = [kept for kept in scene.observations if kept.stamp < 12]
+    assert recalled and all(kept.covered is half for kept in recalled), "one array for all of a camera"
+    held = {kept.pose: kept for kept in scene.observations}
+    depths = scene.memory._representation().cloud.depth[0, :, 0].numpy()
+    for pose, depth in zip(scene.memory.poses, depths):
+        np.testing.assert_array_equal(depth > 0, held[pose].covered)
 
 
 def test_one_step_of_work_encodes_one_observation_at_most_and_none_is_left_to_do_in_the_end(model, monkeypatch):

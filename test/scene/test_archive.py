@@ -13,7 +13,7 @@ SIZE = 16
 def kept(stamp, x=0.0, y=0.0, z=0.5, yaw=0.0, pitch=0.0):
     rgb, depth, objects = (np.zeros((SIZE, SIZE, *last), kind) for last, kind in
                            (((3,), np.uint8), ((), np.uint16), ((), np.uint8)))
-    return KeptObservation.seeing(stamp, CameraPose((x, y, z), yaw, pitch), 0.0, rgb, depth, objects, 60.0)
+    return KeptObservation.seeing(stamp, CameraPose((x, y, z), yaw, pitch), 0.0, rgb, depth, objects, None, 60.0)
 
 
 def stamps(archive):

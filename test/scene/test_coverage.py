@@ -13,7 +13,7 @@ SIZE = 16
 def kept(yaw=0.0, x=0.0, y=0.0, metres=2.0, travelled=0.0):
     depth = None if metres is None else np.full((SIZE, SIZE), int(1000 * metres), np.uint16)
     rgb = np.zeros((SIZE, SIZE, 3), np.uint8)
-    return KeptObservation.seeing(0, CameraPose((x, y, 0.5), yaw, 0.0), travelled, rgb, depth, None, 60.0)
+    return KeptObservation.seeing(0, CameraPose((x, y, 0.5), yaw, 0.0), travelled, rgb, depth, None, None, 60.0)
 
 
 def around(x=0.0, travelled=0.0, trust=0.0):

@@ -282,6 +282,7 @@ def test_observations_without_depth_or_objects_join_those_that_have_them(model):
     ({"rgb": np.zeros((SIZE, SIZE, 3), np.float32)}, "rgb must be uint8"),
     ({"depth": np.zeros((SIZE, SIZE), np.uint16)}, "depth must be floating point"),
     ({"objects": np.zeros((SIZE, SIZE + 1), np.uint8)}, "objects must be uint8 of shape"),
+    ({"covered": np.ones((SIZE, SIZE), np.uint8)}, "covered must be bool"),
 ])
 def test_an_image_of_another_shape_or_type_is_refused_and_changes_nothing(model, fault, words):
     memory = SceneMemory(model)
@@ -383,7 +384,6 @@ def test_what_the_camera_does_not_see_is_never_reprojected_whether_its_depth_is_
     rgb, pose, depth, _ = observation(0)
     for measured in (depth, None):
         memory = SceneMemory(model)
-        memory.covered = half
-        memory.add(rgb, pose, measured)
+        memory.add(rgb, pose, measured, covered=half)
         found = memory._representation().cloud.depth[0, 0, 0].numpy()
         np.testing.assert_array_equal(found > 0, half)
