@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from benchmarks.ablation_table import table
-from training.checkpoints import write_whole
+from placenet_ros.atomic_file import write_whole
 from training.configuration import (
     REPOSITORY,
     UserError,
@@ -270,9 +270,9 @@ def main(argv: list[str]) -> None:
                 continue
             finally:
                 release_memory()
-            write_whole(result, json.dumps(outcome, indent=2) + "\n")
+            write_whole(result, (json.dumps(outcome, indent=2) + "\n").encode())
         done.append(json.loads(result.read_text(encoding="utf-8")))
-        write_whole(out / "table.md", table(done))
+        write_whole(out / "table.md", table(done).encode())
     if done:
         print(table(done))
     if failed:

@@ -1,4 +1,4 @@
-"""Checkpoints and other files of a run: written whole or not at all, found again by the same command.
+"""Checkpoints of a run: written whole or not at all, found again by the same command.
 
     RUN/checkpoints/
         samples-000001200000.pt    the state after that many samples seen
@@ -11,7 +11,6 @@ newest are kept and, where a run asks for it, the first of each so many samples.
 
 from __future__ import annotations
 
-import os
 import pickle
 import sys
 import zipfile
@@ -20,22 +19,12 @@ from typing import Any
 
 import torch
 
-UNFINISHED = ".part"
+from placenet_ros.atomic_file import UNFINISHED, whole_file
 
 
 def checkpoint_path(folder: Path, samples_seen: int) -> Path:
     """The file of that checkpoint; names sort by samples seen."""
     return folder / f"samples-{samples_seen:012d}.pt"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file, or none of it: a crash leaves what was there before. Raises OSError."""
-    temporary = path.with_name(path.name + UNFINISHED)
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def save_checkpoint(
@@ -49,20 +38,14 @@ def save_checkpoint(
     for leftover in folder.glob(f"*{UNFINISHED}"):
         leftover.unlink()
     path = checkpoint_path(folder, samples_seen)
-    temporary = path.with_suffix(UNFINISHED)
     try:
-        with open(temporary, "wb") as file:
+        with whole_file(path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
     except (OSError, RuntimeError) as error:
         reason = error if isinstance(error, OSError) else error.__context__  # torch.save hides it by one of its own
         if not isinstance(reason, OSError):
             raise
-        temporary.unlink(missing_ok=True)  # gives a full disk back what it took
         raise OSError(reason.errno, reason.strerror, str(path)) from error
-    os.replace(temporary, path)
-    _sync_folder(folder)
     until_now = [other for other in _oldest_first(folder) if other <= path]  # later ones are damaged: passed over
     for old in _not_kept(until_now, keep, keep_every):
         old.unlink()
@@ -109,12 +92,3 @@ def _oldest_first(folder: Path) -> list[Path]:
 
 def _samples_of(path: Path) -> int:
     return int(path.stem.removeprefix("samples-"))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames in the folder outlast a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

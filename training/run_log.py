@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from training.checkpoints import write_whole
+from placenet_ros.atomic_file import write_whole
 from training.contact_sheet import prediction_sheet
 from training.data.sampling import SamplingConfig, assemble, draw_scenes
 from training.data.scenes import TrajectorySource
@@ -68,7 +68,7 @@ def drop_figures_after(samples_seen: int, path: Path) -> None:
             continue
         if samples <= samples_seen and line.endswith("\n"):
             kept.append(line)
-    write_whole(path, "".join(kept))
+    write_whole(path, "".join(kept).encode())
 
 
 def status_line(schedule: ScheduleConfig, samples_seen: int, done: float, figures: dict[str, float]) -> str:

@@ -44,9 +44,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from placenet_ros.atomic_file import write_whole
 from placenet_ros.model import Observations, PlaceNetConfig, WeightsError
 from training.baselines import Prediction
-from training.checkpoints import checkpoint_path, newest_checkpoint, read_checkpoint, save_checkpoint, write_whole
+from training.checkpoints import checkpoint_path, newest_checkpoint, read_checkpoint, save_checkpoint
 from training.configuration import (
     REPOSITORY,
     UserError,
@@ -342,7 +343,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
         figures = evaluate(predictors, unseen, config.sampling, config.evaluation, config.model, device)
         about["evaluation"] = {**as_dict(config.evaluation), "data": about["data"]["unseen"], "figures": figures}
         write_weights(average, run / "weights", about, config.half_precision)
-        write_whole(run / "evaluation.json", json.dumps(figures, indent=2) + "\n")
+        write_whole(run / "evaluation.json", (json.dumps(figures, indent=2) + "\n").encode())
         most = max(config.evaluation.observations)
         log.draw(samples_seen, image_grid(average, unseen, config.sampling, most, config.seed, device))
         log.close()
@@ -409,7 +410,7 @@ def found_state(config: TrainConfig, run: Path, processes: Processes) -> tuple[d
         check_run(config)
         if not (run / CONFIGURATION).exists():
             run.mkdir(parents=True, exist_ok=True)
-            write_whole(run / CONFIGURATION, as_yaml(config))
+            write_whole(run / CONFIGURATION, as_yaml(config).encode())
         state = newest_checkpoint(run / "checkpoints")
         is_done = state is not None and is_finished(config, run, state)
     samples_seen, is_done = processes.agreed((state and state["samples_seen"], is_done))

@@ -5,14 +5,13 @@
         model.json           format, architecture, config, sha256 of the tensors' file, about (how they came about,
         what they reach)
 
-Nothing is unpickled. Both files are written to a temporary name and renamed; the JSON goes last and carries the
-digest, so that a pair that does not belong together is noticed.
+Nothing is unpickled. Each file is written whole or not at all; the JSON goes last and carries the digest, so that a
+pair that does not belong together is noticed.
 """
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,8 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+
+from placenet_ros.atomic_file import write_whole
 
 TENSORS_NAME, DESCRIPTION_NAME = "model.safetensors", "model.json"
 FORMAT, ARCHITECTURE = 1, "PlaceNet"
@@ -57,8 +58,8 @@ def write_weights(folder: str | Path, tensors: dict[str, Tensor], config: dict[s
     description = {"format": FORMAT, "architecture": architecture, "config": config,
                    "sha256": hashlib.sha256(data).hexdigest(), "about": about}
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / TENSORS_NAME, data)
-    _write(folder / DESCRIPTION_NAME, (json.dumps(description, indent=2) + "\n").encode())
+    write_whole(folder / TENSORS_NAME, data)
+    write_whole(folder / DESCRIPTION_NAME, (json.dumps(description, indent=2) + "\n").encode())
 
 
 def read_weights(path: str | Path, architecture: str = ARCHITECTURE) -> Weights:
@@ -147,12 +148,3 @@ def _read_description(path: Path) -> dict[str, Any]:
 def _listed(names: list) -> str:
     more = "" if len(names) <= SHOWN_NAMES else f" and {len(names) - SHOWN_NAMES} more"
     return ", ".join(names[:SHOWN_NAMES]) + more
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

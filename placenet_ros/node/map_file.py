@@ -3,8 +3,8 @@
     tensors       those of `scene.place_index.PlaceMap`, by their names
     description   format, model_id, frame_ids (one for each place), sha256 of the tensors
 
-Nothing is unpickled. It is written under a temporary name, flushed to the disk and renamed, so that at any moment there
-is the old file or the new one. What is read is checked whole before anybody uses it.
+Nothing is unpickled. It is written whole or not at all (`atomic_file`), so that at any moment there is the old file or
+the new one. What is read is checked whole before anybody uses it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from placenet_ros.atomic_file import write_whole
 from placenet_ros.scene.place_index import PlaceMap
 
 FORMAT = 1
@@ -67,7 +68,7 @@ def write_map(path: Path, places: PlaceMap, model_id: str) -> None:
     try:
         if path.exists():
             _refuse_to_replace(path)
-        _write(path, save(tensors, {DESCRIPTION: json.dumps(description)}))
+        write_whole(path, save(tensors, {DESCRIPTION: json.dumps(description)}))
     except OSError as error:
         raise MapError(f"{path}: not saved: {error.strerror}; give a file in a folder that can be written") from error
 
@@ -77,25 +78,6 @@ def _refuse_to_replace(path: Path) -> None:
         _read_description(path)
     except MapError as error:
         raise MapError(f"{path}: not saved: the file there is no map; take another name, or remove it") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        if temporary.exists():
-            temporary.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name, too, survives a loss of power
-    finally:
-        os.close(folder)
 
 
 def read_map(path: Path) -> tuple[PlaceMap, str]:

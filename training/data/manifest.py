@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.checkpoints import write_whole
+from placenet_ros.atomic_file import write_whole
 from training.configuration import UserError
 from training.data.shards import DamagedError, Description
 from training.trajectory import Skipped
@@ -82,7 +82,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         ],
     }
     lines = ",\n".join(f"{json.dumps(name)}: {_json_lines(value)}" for name, value in content.items())
-    write_whole(folder / MANIFEST, "{\n" + lines + "\n}\n")
+    write_whole(folder / MANIFEST, ("{\n" + lines + "\n}\n").encode())
 
 
 def _json_lines(value: Any) -> str:
