@@ -82,13 +82,15 @@ class SceneAttention:
 
     def __init__(self, attention: Mapping[str, ModalityAttention], keys: Mapping[str, Tensor],
                  values: Mapping[str, Tensor], total: Tensor, hold_weight: bool) -> None:
+        self.tokens = sum(tokens.shape[1] for tokens in keys.values())
+        self.values = total.new_zeros(total.shape[0], 0, total.shape[2])  # b t c, times gamma; see `weights`
         self._total = total.movedim(2, -1).contiguous()  # b q g g c: laid out once for all layers
         self._tokens = [tokens.shape[1] for tokens in keys.values()]
         modalities = [(attention[modality], keys[modality], values[modality], hold_weight) for modality in keys]
         self._apart = modalities if max(self._tokens, default=0) > MOST_TOKENS_SCORED_AT_ONCE else []
         if modalities and not self._apart:
             parts = zip(*(module.absorbed(*arguments) for module, *arguments in modalities))
-            self._weights, self._bias, self._values = (
+            self._weights, self._bias, self.values = (
                 torch.cat(part, dim=dim).to(total.dtype) for part, dim in zip(parts, (2, 2, 1)))
 
     def __call__(self, hidden: Tensor) -> Tensor:
@@ -98,11 +100,24 @@ class SceneAttention:
             for module, *arguments in self._apart:
                 total = total + module(hidden, *arguments).to(total.dtype)
         elif self._tokens:
-            places = hidden.movedim(1, -1).reshape(self._total.shape[0], -1, hidden.shape[1])  # b, q*g*g, d
-            weights = _softmax_apart(torch.baddbmm(self._bias, places, self._weights), self._tokens)
-            attended = torch.baddbmm(self._total.flatten(1, 3), weights, self._values)
+            attended = torch.baddbmm(self._total.flatten(1, 3), self._softmax(hidden), self.values)
             total = attended.view_as(self._total).flatten(0, 1).movedim(-1, 1)
         return total
+
+    def weights(self, hidden: Tensor) -> Tensor:
+        """Of each of `values` at each place, (b * q, t, g, g): what attention adds to R is their sum, so weighted.
+
+        Not with more than MOST_TOKENS_SCORED_AT_ONCE.
+        """
+        n, _, g, _ = hidden.shape
+        if not self.tokens:
+            return hidden.new_zeros(n, 0, g, g)
+        return self._softmax(hidden).reshape(n, g, g, -1).movedim(-1, 1)
+
+    def _softmax(self, hidden: Tensor) -> Tensor:
+        """(b, q*g*g, t)."""
+        places = hidden.movedim(1, -1).reshape(self._total.shape[0], -1, hidden.shape[1])  # b, q*g*g, d
+        return _softmax_apart(torch.baddbmm(self._bias, places, self._weights), self._tokens)
 
 
 def _softmax_apart(scores: Tensor, tokens: Sequence[int]) -> Tensor:

@@ -36,10 +36,15 @@ class ConvLSTMCell(nn.Module):
 
 def convolutional_lstm(gates: nn.Conv2d, inputs: list[Tensor], hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """What a ConvLSTMCell computes with that convolution, whose outputs are input, forget, output and candidate."""
-    values = convolved(gates, side_by_side([hidden, *inputs]))
+    new, cell = gated(convolved(gates, side_by_side([hidden, *inputs])), cell)
+    return new.to(hidden.dtype), cell
+
+
+def gated(values: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """New hidden and cell of the gates' outputs (n, 4 * d, g, g) and the cell before."""
     enter, forget, leave, candidate = values.chunk(4, dim=1)
     cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-    return (leave.sigmoid() * cell.tanh()).to(hidden.dtype), cell
+    return leave.sigmoid() * cell.tanh(), cell
 
 
 class InferenceCore(nn.Module):

@@ -1,7 +1,8 @@
 """A model made ready to predict on a device: in the precision that is fastest there, its weights cast once.
 
 Training casts weights at each step (autocasting), because the optimiser changes them in float32. Prediction does not
-change them: they are cast here, once, and laid out as the convolutions read them.
+change them: they are cast here, once, and laid out as the convolutions read them. A model with a shared core, in float32
+on a processor, is made to predict by prediction.py.
 """
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 
 from placenet_ros.model.placenet import PlaceNet
+from placenet_ros.model.prediction import SharedCorePrediction
 
 PROCESSOR = Path("/proc/cpuinfo")  # Linux; what it does not say is taken for missing
 # Without one of these instructions bfloat16 is converted to float32 and back at each step, slower than float32 itself.
@@ -27,7 +29,8 @@ def inference_precision(device: torch.device) -> torch.dtype:
 
 
 def ready_for_inference(model: PlaceNet, device: torch.device, precision: torch.dtype | None = None) -> PlaceNet:
-    """The same model, changed: on `device`, in eval mode, without gradients, its weights in `precision`.
+    """The same model, changed: on `device`, in eval mode, without gradients, its weights in `precision` and not to be
+    changed any more.
 
     Args:
         model: its weights in any precision.
@@ -35,7 +38,10 @@ def ready_for_inference(model: PlaceNet, device: torch.device, precision: torch.
         precision: float32 or bfloat16; without one, `inference_precision(device)`.
     """
     precision = precision or inference_precision(device)
-    return model.to(device, precision, memory_format=torch.channels_last).eval().requires_grad_(False)
+    model = model.to(device, precision, memory_format=torch.channels_last).eval().requires_grad_(False)
+    worthwhile = device.type == "cpu" and precision == torch.float32 and model.config.shared_core
+    model.prediction = SharedCorePrediction(model) if worthwhile else None
+    return model
 
 
 def _processor_flags(description: Path) -> set[str]:

@@ -75,5 +75,10 @@ def reconstruct_layer(layer: Layer, query: Query, scene: Sequence[Tensor], noise
 
 def normal(head: nn.Conv2d, hidden: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation, float32, (n, latent channels, g, g), that a head says of a hidden state."""
-    mean, raw = convolved(head, hidden).float().chunk(2, dim=1)
+    return mean_and_std(convolved(head, hidden))
+
+
+def mean_and_std(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """What `normal` makes of its head's outputs (n, 2 * latent channels, g, g)."""
+    mean, raw = outputs.float().chunk(2, dim=1)
     return mean, F.softplus(raw) + STD_FLOOR

@@ -35,6 +35,7 @@ from placenet_ros.model.layer import Layer, Query, State, predict_layer, reconst
 from placenet_ros.model.modalities import DEPTH_RANGE_M, depth_picture
 from placenet_ros.model.objective import Reconstruction
 from placenet_ros.model.place_embedding import PlaceEmbedding, look, look_size
+from placenet_ros.model.prediction import SharedCorePrediction
 from placenet_ros.model.representation import representation_network
 from placenet_ros.model.reprojection import NEAREST_M, PointCloud, draw_points, point_cloud, reproject
 from placenet_ros.model.weights import WeightsError, fill, read_weights, write_weights
@@ -156,6 +157,10 @@ class ImageHead(nn.Module):
         """Canvas (n, *, s, s) and reprojected picture (n, *, s, s) or None."""
         if self.blend is not None:
             canvas = self.blend[1:](convolved(self.blend[0], side_by_side([canvas, seen])))
+        return self.paint(canvas, seen)
+
+    def paint(self, canvas: Tensor, seen: Tensor | None) -> Painting:
+        """As `forward`, of the canvas weighed already."""
         heads = {"mean": self.mean, "depth": self.depth, "copy": self.copy, "classes": self.classes}
         heads = {name: head for name, head in heads.items() if head is not None}
         said = dict(zip(heads, (values.float() for values in convolved_at_once(list(heads.values()), canvas))))
@@ -217,6 +222,7 @@ class PlaceNet(nn.Module):
             look_size(config.representation_channels), config.embedding_channels) if config.embedding_channels else None
         self.reconstruct_layer = reconstruct_layer  # training may put compiled ones in their places
         self.project = reproject if config.close_gaps else draw_points
+        self.prediction: SharedCorePrediction | None = None  # what predicts instead of `predict_layer`, if anything
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> PlaceNet:
@@ -346,7 +352,13 @@ class PlaceNet(nn.Module):
 
         between: called after each layer, for what cannot wait until the view is done.
         """
-        painting, _ = self._paint(scene, query_viewpoints, None, generator, temperature, False, noise, between=between)
+        if self.prediction is not None:
+            if noise is None:
+                noise = self._noise(query_viewpoints, generator)
+            painting = self.prediction.paint(scene, query_viewpoints, noise, temperature, between)
+        else:
+            painting, _ = self._paint(scene, query_viewpoints, None, generator, temperature, False, noise,
+                                      between=between)
         shape, classes = query_viewpoints.shape[:2], painting.class_logits
         return PredictedViews(painting.images.clamp(0.0, 1.0).unflatten(0, shape),
                               None if painting.depth is None else painting.depth.metres.unflatten(0, shape),
@@ -367,14 +379,13 @@ class PlaceNet(nn.Module):
         config = self.config
         b, q = query_viewpoints.shape[:2]
         viewpoints_g = viewpoint_maps(self.generation_cores, query_viewpoints.flatten(0, 1))
-        attended, beside, seen = self._scene_at_queries(scene, query_viewpoints, viewpoints_g[0].dtype,
-                                                        hold_attention_weights)
+        attended, beside, seen = self.scene_at_queries(scene, query_viewpoints, viewpoints_g[0].dtype,
+                                                       hold_attention_weights)
         blank, blank_canvas = (viewpoints_g[0].new_zeros(b * q, config.grid_size, config.grid_size, channels)
                                .movedim(-1, 1) for channels in (config.hidden_channels, config.canvas_channels))
         generation = inference = State(blank, torch.zeros_like(blank, dtype=torch.float32))
         if noise is None:
-            shape = (config.layers, b * q, config.latent_channels, config.grid_size, config.grid_size)
-            noise = torch.randn(shape, generator=generator, device=blank.device)
+            noise = self._noise(query_viewpoints, generator)
         readers: list[nn.Conv2d] = []
         if query_images is not None:
             readers = [core.down_canvas for core in self.inference_cores]
@@ -402,8 +413,15 @@ class PlaceNet(nn.Module):
         no_kl = painting.images.new_zeros(b, q, config.layers)
         return painting, torch.stack(kl, dim=1).unflatten(0, (b, q)) if kl else no_kl
 
-    def _scene_at_queries(self, scene: SceneRepresentation, query_viewpoints: Tensor, dtype: torch.dtype,
-                          hold_attention_weights: bool) \
+    def _noise(self, query_viewpoints: Tensor, generator: torch.Generator | None) -> Tensor:
+        """What the latents of views at (b, q, 7) are sampled with, (l, n, latent channels, g, g)."""
+        config = self.config
+        shape = (config.layers, query_viewpoints.shape[:2].numel(), config.latent_channels, config.grid_size,
+                 config.grid_size)
+        return torch.randn(shape, generator=generator, device=query_viewpoints.device)
+
+    def scene_at_queries(self, scene: SceneRepresentation, query_viewpoints: Tensor, dtype: torch.dtype,
+                         hold_attention_weights: bool = False) \
             -> tuple[SceneAttention, list[Tensor], Tensor | None]:
         """R and attention at each query, what stands beside it in the cores, and the reprojected picture (n, *, s,
         s)."""

@@ -1,0 +1,104 @@
+"""Views predicted by a shared core made ready for it, beside the same views layer by layer."""
+from pathlib import Path
+
+import pytest
+import torch
+
+from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig
+from placenet_ros.model.inference import ready_for_inference
+
+CPU = torch.device("cpu")
+SHIPPED = Path(__file__).parents[2] / "weights" / "placenet-small"
+SIZES = dict(image_size=32, representation_channels=16, hidden_channels=8, canvas_channels=12, layers=3,
+             reprojection_channels=4, attention_weight=1.0, shared_core=True)
+HEADS = dict(close_gaps=True, copy_seen=True, reprojection_objects=True, depth_estimation_channels=8,
+             predict_depth=True, predicted_classes=5, predict_error=True)
+
+
+@pytest.fixture(autouse=True)
+def without_gradients():
+    with torch.inference_mode():
+        yield
+
+
+def ready(**changes):
+    torch.manual_seed(0)
+    return ready_for_inference(PlaceNet(PlaceNetConfig(**{**SIZES, **changes})), CPU, torch.float32)
+
+
+def asked(model, scenes=1, observations=4, queries=1, depth=True, objects=True):
+    """A scene representation, query viewpoints, and noise."""
+    config, size = model.config, model.config.image_size
+    rgb, metres, classes = (torch.rand(scenes, observations, k, size, size) for k in (3, 1, 3))
+    level = torch.tensor([1.0, 0.0, 1.0, 0.0]).expand(scenes, observations + queries, 4)
+    viewpoints = torch.cat([torch.rand(scenes, observations + queries, 3) * 0.2, level], dim=-1)
+    seen = Observations(rgb, viewpoints[:, queries:], metres + 0.5 if depth else None, classes if objects else None)
+    noise = torch.randn(config.layers, scenes * queries, config.latent_channels, config.grid_size, config.grid_size)
+    return model.encode(seen), viewpoints[:, :queries], noise
+
+
+def layer_by_layer(model, *asked_for, **options):
+    prediction, model.prediction = model.prediction, None
+    try:
+        return model.predict_view(*asked_for, **options)
+    finally:
+        model.prediction = prediction
+
+
+def assert_same(model, scene, query, noise, tolerance=1e-5):
+    assert model.prediction is not None
+    views = model.predict_view(scene, query, noise=noise)
+    others = layer_by_layer(model, scene, query, noise=noise)
+    for name, view, other in zip(views._fields, views, others):
+        assert (view is None) == (other is None), name
+        if view is not None and view.is_floating_point():
+            assert (view - other).abs().max() < tolerance, name
+    if views.class_ids is not None:
+        assert (views.class_ids == others.class_ids).float().mean() > 0.999  # rounding may decide between two
+    return views
+
+
+@pytest.mark.parametrize("observations", [1, 20])  # 3 and 60 tokens beside 16 channels
+@pytest.mark.parametrize("depth, objects", [(True, True), (True, False), (False, True), (False, False)])
+def test_it_predicts_what_the_layers_do_from_every_set_of_modalities(observations, depth, objects):
+    model = ready(**HEADS)
+    assert_same(model, *asked(model, observations=observations, depth=depth, objects=objects))
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"attention": ""}, {"attention": "r"}, {"reprojection": False}, {"reprojection": False, "attention": ""},
+    {"attention_tokens": 16}, {"tower": "pool"}, {"layers": 1}, {"predict_depth": True},
+], ids=str)
+@pytest.mark.parametrize("scenes, queries", [(1, 1), (1, 3), (2, 1), (2, 3)])
+def test_it_predicts_what_the_layers_do_with_every_option(changes, scenes, queries):
+    model = ready(**changes)
+    assert_same(model, *asked(model, scenes=scenes, queries=queries))
+
+
+@pytest.mark.parametrize("observations", [1, 5, 20])
+def test_the_shipped_weights_predict_the_same_picture(observations):
+    model = ready_for_inference(PlaceNet.from_pretrained(SHIPPED), CPU, torch.float32)
+    torch.manual_seed(0)
+    views = assert_same(model, *asked(model, observations=observations, queries=2), tolerance=1e-4)
+    assert views.images.std() > 0.05, "a picture, not a plain colour"
+
+
+def test_what_cannot_wait_is_done_after_each_layer():
+    model, layers = ready(), []
+    scene, query, noise = asked(model)
+    model.predict_view(scene, query, noise=noise, between=lambda: layers.append(1))
+    assert len(layers) == model.config.layers
+
+
+def test_it_draws_the_same_noise_and_takes_the_same_temperature():
+    model = ready()
+    scene, query, _ = asked(model)
+    drawn = [way(scene, query, torch.Generator().manual_seed(3), 0.5)
+             for way in (model.predict_view, lambda *arguments: layer_by_layer(model, *arguments))]
+    assert (drawn[0].images - drawn[1].images).abs().max() < 1e-5
+
+
+def test_cores_of_their_own_and_bfloat16_predict_layer_by_layer():
+    assert ready(shared_core=False).prediction is None
+    model = ready()
+    assert ready_for_inference(model, CPU, torch.bfloat16).prediction is None
