@@ -11,12 +11,12 @@ import tf2_ros
 from placenet_ros.node.episodes import MIN_JUMP_SECONDS
 from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose
+from placenet_ros.node.stamps import LATEST_STAMP
 from placenet_ros.scene.viewpoints import CameraPose
 
 # TF is not asked for a frame without a name: it would print a warning of its own each time.
 CAMERA_UNKNOWN = "where the camera is on the robot cannot be looked up; let its driver set it, or set ~base_to_camera"
 MOST_FRAMES = 1000  # whose newest stamps are remembered
-END_OF_TIME = 2**32  # seconds, that ROS has stamps for: TF ends the process over a later one
 
 
 class FrameError(ValueError):
@@ -73,8 +73,8 @@ class Frames:
         return self._fixed[frames]
 
     def _lookup(self, parent: str, child: str, stamp: rospy.Time) -> RigidPose:
-        if stamp.to_sec() >= END_OF_TIME:  # nsecs of a message can be a second and more
-            raise FrameError("the stamp asked for is no time: its seconds do not fit into 32 bits; ask with stamp 0")
+        if stamp.to_nsec() > LATEST_STAMP:
+            raise FrameError("the stamp asked for is no time: it is beyond those of ROS (2106); ask with stamp 0")
         try:
             found = self._buffer.lookup_transform(_plain(parent), _plain(child), stamp)
             return RigidPose.from_transform(found.transform)
@@ -142,9 +142,9 @@ class _Listener(tf2_ros.TransformListener):
 
 def _leave_out_no_times(message: Any) -> None:
     """Take the transforms out of a TFMessage whose stamps are no times: TF would end the process over one."""
-    times = [transform for transform in message.transforms if transform.header.stamp.to_sec() < END_OF_TIME]
+    times = [transform for transform in message.transforms if transform.header.stamp.to_nsec() <= LATEST_STAMP]
     if len(times) < len(message.transforms):
-        rospy.logwarn_once("TF: a transform's stamp is no time: its seconds do not fit into 32 bits; such are left out")
+        rospy.logwarn_once("TF: a transform's stamp is no time: it is beyond those of ROS (2106); such are left out")
     message.transforms = times
 
 

@@ -19,10 +19,9 @@ from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.episodes import EpisodeWatch
 from placenet_ros.node.odometry import TOP_SPEED, OdometryBuffer, OdometrySample
 from placenet_ros.node.request import Request
+from placenet_ros.node.stamps import LATEST_STAMP
 
 MAX_QUERIES = 10
-# Nanoseconds: a minute before the end of the times that ROS's messages can carry, so that those ahead can be sent, too.
-LATEST_STAMP = (2**32 - 60) * 1_000_000_000
 DROP_LINES = {
     "late": "an image is older than the odometry kept: it came too late to be placed",
     "no odometry": "no pose of the robot on either side of an image's stamp: is odometry, or with ~pose_source tf its "

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from placenet_ros.atomic_file import write_whole
+from placenet_ros.node.stamps import LATEST_STAMP
 from placenet_ros.scene.place_index import PlaceMap
 
 FORMAT = 1
@@ -28,7 +29,6 @@ DESCRIPTION = "placenet_map"  # its key in the file's header
 LARGEST_BYTES = 1 << 30  # far more than the places of any index take
 LARGEST_COORDINATE = 1e8  # metres, as of odometry
 LARGEST_ID = 2**32 - 1  # of messages
-LARGEST_STAMP = 2**32 * 1_000_000_000 - 1  # nanoseconds, of messages: their seconds have 32 bits
 NORM_TOLERANCE = 1e-3  # of an embedding
 # Type and shape of each tensor; letters are equal where they are the same.
 TENSORS = {
@@ -140,7 +140,7 @@ def _fault(places: PlaceMap) -> str:
     checks = {
         "an embedding's norm is not 1": np.all(np.abs(norms - 1) < NORM_TOLERANCE),
         "a pose is not finite or beyond any map": np.all(np.abs(coordinates) < LARGEST_COORDINATE),
-        "a stamp is out of range": np.all((places.stamps >= 0) & (places.stamps <= LARGEST_STAMP)),
+        "a stamp is out of range": np.all((places.stamps >= 0) & (places.stamps <= LATEST_STAMP)),
         "an id is out of range": np.all((places.ids >= 1) & (places.ids <= LARGEST_ID)),
         "two places have the same id": len(np.unique(places.ids, axis=0)) == len(places.ids),
         "an extent is inside out": np.all(places.extents[:, 0] <= places.extents[:, 1]),

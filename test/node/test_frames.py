@@ -10,6 +10,7 @@ from placenet_ros.node import frames
 from placenet_ros.node.frames import FrameError, Frames
 from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.rigid_pose import OPTICAL_IN_BODY, RigidPose, roll_degrees
+from placenet_ros.node.stamps import LATEST_STAMP
 
 
 def turned(axis, degrees):
@@ -29,11 +30,14 @@ def test_camera_that_looks_straight_down_has_no_roll():
     assert roll_degrees(turned(1, 90) @ turned(0, 40), "camera_link") == 0
 
 
-@pytest.mark.parametrize("nsecs", [999_999_999, 2**32 - 1])
-def test_query_of_a_stamp_beyond_all_times_is_refused_before_tf_ends_the_process(nsecs, monkeypatch):
+BEYOND = divmod(LATEST_STAMP + 1, 1_000_000_000)
+
+
+@pytest.mark.parametrize("secs, nsecs", [(2**32 - 1, 999_999_999), (2**32 - 1, 2**32 - 1), BEYOND])
+def test_query_of_a_stamp_beyond_all_times_is_refused_before_tf_ends_the_process(secs, nsecs, monkeypatch):
     monkeypatch.setattr(frames, "_Listener", lambda buffer: None)  # needs a node
     stamp = genpy.Time()
-    stamp.secs, stamp.nsecs = 2**32 - 1, nsecs  # as they come in a message
+    stamp.secs, stamp.nsecs = secs, nsecs  # as they come in a message
     odometry = OdometrySample(1, RigidPose.identity(), "odom", "base_link", ())
     with pytest.raises(FrameError, match="no time"):
         Frames(()).query(RigidPose.identity(), "map", stamp, odometry)

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 
 from placenet_ros.node import map_file
 from placenet_ros.node.map_file import DESCRIPTION, MapError, map_path, read_map, write_map
+from placenet_ros.node.stamps import LATEST_STAMP
 from placenet_ros.scene.place_index import PlaceMap
 
 MODEL = "0123456789ab"
@@ -136,6 +137,7 @@ def test_description_that_does_not_fit_is_refused(path, places, changes, complai
         ({"poses": np.ones((5, 6))}, "poses is F64 [5, 6]"),
         ({"stamps": np.full(5, -1)}, "stamp"),
         ({"stamps": np.full(5, 2**32 * 1_000_000_000)}, "stamp"),
+        ({"stamps": np.full(5, LATEST_STAMP + 1)}, "stamp"),
         ({"owners": np.array([0, 0, 1, 1, 3])}, "descriptor"),
         ({"owners": np.array([0, 0, 1, 1, -1])}, "descriptor"),
         ({"owners": np.zeros(5, np.int64)}, "descriptor"),
