@@ -57,9 +57,10 @@ def test_the_launch_file_starts_what_it_is_asked_for(words, nodes):
     assert set(launched(*words)) == nodes
 
 
-def test_the_launch_file_replays_a_bag(tmp_path):
+@pytest.mark.parametrize("words, nodes", [((), {"placenet_node"}), (("node:=false",), set())])
+def test_the_launch_file_replays_a_bag(tmp_path, words, nodes):
     make_bag(tmp_path / "drive.bag", 5, 1.0, CameraConfig(32, 32))
-    assert set(launched(f"bag:={tmp_path}/drive.bag")) == {"rviz", "placenet_node", "replay_bag"}
+    assert set(launched(f"bag:={tmp_path}/drive.bag", *words)) == {"rviz", "replay_bag", *nodes}
 
 
 def test_rviz_gets_the_robots_topics():
