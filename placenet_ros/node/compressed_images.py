@@ -1,7 +1,8 @@
 """Compressed images (sensor_msgs/CompressedImage): what their bytes claim is checked before they are decoded.
 
 JPEG and PNG, as image_transport's `compressed` sends them, and depth as its `compressedDepth` does: PNG behind a header
-of 12 bytes. Which of these it is, is told by the bytes themselves; drivers write all sorts of things into `format`.
+of 12 bytes. Which of these it is, is told by the bytes themselves; drivers write anything into `format`. Only
+that of `compressedDepth` has to be right: it says whether 16 bits are millimetres or the inverse of metres.
 `check_compressed` is cheap: it reads a few bytes. Only what passes is decoded, so that a small message cannot claim
 gigabytes of pixels. Knows nothing of ROS: messages are any objects with the fields of sensor_msgs.
 """
@@ -14,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from placenet_ros.node.image_layout import ImageError
+from placenet_ros.node.image_layout import DEPTH_ENCODINGS, ImageError
 
 # What image_transport appends to the name of an image's topic, by the node's input.
 COMPRESSED_SUFFIXES = {"image": "/compressed", "depth": "/compressedDepth", "objects": "/compressed"}
@@ -84,12 +85,19 @@ def _coded(name: str, message: Any) -> bytes:
     data = bytes(message.data)
     if name == "depth":
         behind_header = data[COMPRESSED_DEPTH_HEADER.size :]
-        data = data if _is_png(data) or not _is_png(behind_header) else behind_header
+        has_header = not _is_png(data) and _is_png(behind_header)
+        data = behind_header if has_header else data
         if not _is_png(data):
             raise ImageError(
                 "bad encoding",
                 f"depth of format {_named(message)} is not supported, only PNG is: set the publisher's "
                 "compressedDepth/format to png",
+            )
+        if has_header and encoding_of(message) not in DEPTH_ENCODINGS:
+            raise ImageError(
+                "bad encoding",
+                f"depth of format {_named(message)} does not say what its numbers mean: format must begin with one of "
+                f"{', '.join(DEPTH_ENCODINGS)}, as that of compressed_depth_image_transport does",
             )
     elif name == "objects" and not _is_png(data):
         raise ImageError("bad encoding", "compressed class ids must be a PNG: other formats change the ids")

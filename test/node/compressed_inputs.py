@@ -27,6 +27,8 @@ AHEAD = 1.0  # seconds
 class CompressingRobot(Robot):
     """Sends its pictures as image_transport compresses them, without loss, and nothing raw."""
 
+    depth_format = "16UC1; compressedDepth"
+
     def __init__(self, seconds=1000.0):
         super().__init__(seconds)
         self.compressed = {
@@ -47,7 +49,7 @@ class CompressingRobot(Robot):
         header = Header(stamp=stamp, frame_id=CAMERA_FRAME)
         self.camera_info.publish(camera_info_message(header, CAMERA))
         shape = (CAMERA.height, CAMERA.width)
-        self.send("depth", header, "16UC1; compressedDepth", bytes(12) + png(np.full(shape, depth, np.uint16)))
+        self.send("depth", header, self.depth_format, bytes(12) + png(np.full(shape, depth, np.uint16)))
         self.send("objects", header, "mono8; png compressed ", png(np.full(shape, 7, np.uint8)))
         data = png(picture(seed)[..., ::-1]) if data is None else data
         self.send("image", header, "rgb8; png compressed bgr8", data)
@@ -71,9 +73,11 @@ class Compressed(FreshSceneCase):
         cls.pause = rospy.ServiceProxy(f"/{cls.name}/pause", SetBool)
 
     def test_compressed_images_are_observed_with_their_depth_and_objects(self):
+        before = self.diagnostics.next()
         first = self.see_and_wait(0.0, seed=1)
         counts = self.diagnostics.next()
-        self.assertFalse([key for key in counts if key.startswith("dropped, no depth")], counts)
+        for key in ("dropped, no depth", "dropped, no objects"):
+            self.assertEqual(counts.get(key), before.get(key), counts)
         self.reset()
         other = self.see_and_wait(0.0, seed=2)
         self.assertEqual((first.num_observations, other.num_observations), (1, 1))
@@ -102,6 +106,17 @@ class Compressed(FreshSceneCase):
         self.see_and_wait(2.4)
         told = [line for line in self.warnings() if "compressed image" in line]
         self.assertTrue(told and all("\n" not in line and "/robot/image/compressed: " in line for line in told), told)
+
+    def test_compressed_depth_that_does_not_say_its_encoding_is_counted_and_the_image_observed_without(self):
+        reasons = ("dropped, depth: bad encoding", "dropped, no depth")
+        before = self.diagnostics.next()
+        self.robot.depth_format = "compressedDepth png"
+        self.addCleanup(delattr, self.robot, "depth_format")
+        self.see_and_wait(0.0)
+        for reason in reasons:
+            self.diagnostics.wait_for_count(reason, int(before.get(reason, 0)) + 1)
+        told = [line for line in self.warnings() if "does not say what its numbers mean" in line]
+        self.assertTrue(told and "/robot/depth/compressedDepth: " in told[0], self.warnings())
 
     def test_weights_that_predict_depth_and_objects_show_them_where_somebody_listens(self):
         self.assertEqual(self.model.predictions, ["rgb", "depth", "objects"])

@@ -78,6 +78,11 @@ def test_depth_in_millimetres_is_read_behind_any_header(header):
     np.testing.assert_allclose(images.depth(message), MILLIMETRES / 1000, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["png", "", "16UC1; png compressed "])
+def test_plain_png_of_16_bits_is_depth_in_millimetres_whatever_its_format_says(name):
+    np.testing.assert_allclose(images.depth(compressed(png(MILLIMETRES), name)), MILLIMETRES / 1000, rtol=1e-6)
+
+
 def test_depth_in_metres_is_read_back_to_its_quantisation():
     """As compressed_depth_image_transport writes 32FC1: 16 bits of the inverse, best near the camera."""
     metres = np.linspace(0.3, 9.0, 64 * 48, dtype=np.float32).reshape(48, 64)
@@ -118,9 +123,13 @@ def test_class_ids_are_read_from_a_png():
         ("image", compressed(b"\x89PNG\r\n\x1a\n" + bytes(100)), "not decoded", "no PNG header"),
         ("image", compressed(png_that_claims(60_000, 60_000)), "bad size", "claims 60000 x 60000 pixels"),
         ("image", compressed(png_that_claims(0, 10)), "bad size", "claims 0 x 10 pixels"),
-        ("depth", compressed(bytes(12) + png_that_claims(60_000, 60_000)), "bad size", "claims 60000 x 60000"),
+        ("depth", compressed(bytes(12) + png_that_claims(60_000, 60_000), "16UC1"), "bad size", "claims 60000 x 60000"),
         ("depth", compressed(bytes(100), "16UC1; compressedDepth rvl"), "bad encoding", "compressedDepth rvl' is not"),
         ("depth", compressed(bytes(12) + jpeg()), "bad encoding", "only PNG is"),
+        ("depth", compressed(bytes(12) + png(MILLIMETRES), "compressedDepth"), "bad encoding", "begin with one of"),
+        ("depth", compressed(bytes(12) + png(MILLIMETRES), ""), "bad encoding", "format '' does not say"),
+        ("depth", compressed(bytes(12) + png(MILLIMETRES), "png"), "bad encoding", "format 'png' does not say"),
+        ("depth", compressed(bytes(12) + png(MILLIMETRES), "rgb8; compressedDepth"), "bad encoding", "does not say"),
         ("image", compressed(jpeg(RGB[..., 0]), "bayer_rggb8; jpeg compressed "), "bad encoding", "mosaic"),
         ("objects", compressed(jpeg()), "bad encoding", "class ids must be a PNG"),
         ("objects", compressed(encoded(".png", RGB[..., 0], BILEVEL, 1)), "bad encoding", "have 1 bits"),
