@@ -207,6 +207,12 @@ def _ago(recognition: Recognition) -> float:
     return recognition.now.seconds - recognition.then_seconds
 
 
+def match_after() -> float:
+    """The running node's ~match_after, metres; its default where nobody set it."""
+    node = rospy.resolve_name("model_info").rpartition("/")[0]
+    return rospy.get_param(f"{node}/match_after", NodeParameters().match_after)
+
+
 def draw(drive: Drive, surest: Recognition | None, path: Path) -> None:
     """Write revisit.png."""
     start = drive.keyframes[0].seconds
@@ -235,7 +241,7 @@ def report(seconds: float, folder: Path) -> None:
     drive = Drive()
     drive.watch(seconds)
     surest = max(drive.found, key=lambda found: found.similarity, default=None)
-    found = figures(drive.keyframes, drive.found, NodeParameters().match_after)
+    found = figures(drive.keyframes, drive.found, match_after())
     found["model"] = {"name": model.model_name, "id": model.model_id}
     draw(drive, surest, folder / "revisit.png")
     (folder / "drive.json").write_text(json.dumps(found, indent=2) + "\n")

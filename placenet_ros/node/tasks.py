@@ -240,7 +240,7 @@ class Tasks:
         """
         if model_id != self._model_id:
             raise RequestError(
-                f"{source}: made by the model {model_id:.20}, but this node runs {self._model_id}, whose embeddings "
+                f"{source}: made by the model {model_id!r:.20}, but this node runs {self._model_id}, whose embeddings "
                 "are others: set ~weights to those, or make a new map"
             )
         if added.embeddings.shape[1] != self._places.embedding_length:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from placenet_ros.node.demo_drive import Keyframe, Recognition, figures, revisits, told
+from placenet_ros.node import demo_drive
+from placenet_ros.node.demo_drive import Keyframe, Recognition, figures, match_after, revisits, told
 from placenet_ros.node.demo_pictures import MatchedPair, draw_drive
 from placenet_ros.scene.viewpoints import CameraPose
 
@@ -48,6 +49,13 @@ def test_revisit_is_where_the_robot_was_enough_metres_of_travel_before():
     assert revisits(DRIVE, AFTER) == [DRIVE[3]]
     turned = [*DRIVE[:3], keyframe(30.0, 0.6, 10.5, degrees=90.0)]
     assert revisits(turned, AFTER) == []
+
+
+@pytest.mark.parametrize("on_server, after", [({"/robot/placenet_node/match_after": 3.0}, 3.0), ({}, 10.0)])
+def test_metres_of_travel_are_those_of_the_running_node(on_server, after, monkeypatch):
+    monkeypatch.setattr(demo_drive.rospy, "resolve_name", lambda name: f"/robot/placenet_node/{name}")
+    monkeypatch.setattr(demo_drive.rospy, "get_param", on_server.get)
+    assert match_after() == after
 
 
 def test_figures_count_right_near_and_wrong_matches():

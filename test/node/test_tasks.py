@@ -1,7 +1,10 @@
-"""What a view costs: samples for its uncertainty are drawn for those who want it; images do not wait for it."""
+"""What a view costs: samples for its uncertainty are drawn for those who want it; images do not wait for it. And which
+maps are refused.
+"""
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
 
@@ -9,7 +12,9 @@ from placenet_ros.node import tasks
 from placenet_ros.node.activity import Activity
 from placenet_ros.node.episodes import EpisodeWatch
 from placenet_ros.node.parameters import NodeParameters
+from placenet_ros.node.request import RequestError
 from placenet_ros.scene.camera import PinholeCamera
+from placenet_ros.scene.place_index import PlaceMap
 
 
 class Memory:
@@ -99,3 +104,10 @@ def test_an_image_that_comes_during_a_view_is_observed_before_the_view_is_publis
     at_work._inbox.odometry_ahead(0.0).stamp += 1
     at_work.predict_current()
     assert len(observed) == 2 and at_work._outputs.published == 4
+
+
+def test_the_model_that_a_map_names_is_shown_in_one_line_whatever_it_is(at_work):
+    empty = PlaceMap(np.zeros((0, 8)), *(np.zeros(0),) * 5, [])
+    with pytest.raises(RequestError) as refusal:
+        at_work.add_map(empty, "one\n\x1b[31m", "flat.map")
+    assert r"made by the model 'one\n\x1b[31m'" in str(refusal.value) and str(refusal.value).isprintable()
