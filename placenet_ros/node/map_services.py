@@ -44,7 +44,10 @@ class MapServices:
     def _load(self, text: str) -> str:
         path = map_path(text)
         places, model_id = read_map(path)
-        first_episode, count = self._ask(Request(lambda tasks: tasks.add_map(places, model_id, str(path))))
-        missing = len(places.ids) - count
+        found = self._ask(Request(lambda tasks: tasks.add_map(places, model_id, str(path))))
+        if found.known and found.known == len(places.ids):
+            return f"{path}: nothing to load: all {found.known} places were there already"
+        missing = len(places.ids) - found.known - found.added
+        known = f"; {found.known} others were there already" if found.known else ""
         room = f"; ~max_places has no room for {missing} more, those that were visited before them" if missing else ""
-        return f"{path}: loaded {count} places, episodes from {first_episode} on{room}"
+        return f"{path}: loaded {found.added} places, episodes from {found.first_episode} on{known}{room}"

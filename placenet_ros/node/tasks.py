@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import numpy as np
 import rospy
@@ -36,6 +36,14 @@ if TYPE_CHECKING:  # imports PyTorch, which only the worker may wait for
 
 
 ROLL_DEGREES = 5.0  # more than the sway of a robot on wheels
+
+
+class AddedMap(NamedTuple):
+    """What became of a map's places."""
+
+    first_episode: int  # the number that the first of their episodes got
+    added: int
+    known: int  # were there already
 
 
 class Tasks:
@@ -231,10 +239,10 @@ class Tasks:
         """Everything that is known of places, and the model that it comes from."""
         return self._places.contents(), self._model_id
 
-    def add_map(self, added: PlaceMap, model_id: str, source: str) -> tuple[int, int]:
-        """Add a map's places, as far as there is room, under episode numbers of their own. source: for messages.
+    def add_map(self, added: PlaceMap, model_id: str, source: str) -> AddedMap:
+        """Add a map's places that are not there already, as far as there is room, under episode numbers of their own.
 
-        Returns the first of these numbers, and how many places were added.
+        source: for messages.
 
         Raises RequestError where another model made it.
         """
@@ -248,8 +256,9 @@ class Tasks:
                 f"{source}: its embeddings have {added.embeddings.shape[1]} numbers, those of this model "
                 f"{self._places.embedding_length}: it was written by another version, make a new map"
             )
-        first_episode = self._episodes.reserve(len(np.unique(added.ids[:, 0])))
-        return first_episode, self._places.add(added, first_episode)
+        unknown = self._places.unknown(added)
+        first_episode = self._episodes.reserve(len(np.unique(unknown.ids[:, 0])))
+        return AddedMap(first_episode, self._places.add(unknown, first_episode), len(added.ids) - len(unknown.ids))
 
     def _samples_listened_to(self) -> int:
         """For the uncertainty, where the model does not say it itself; they take most of the work: none while nobody

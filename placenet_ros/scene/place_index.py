@@ -5,6 +5,7 @@ most one for each small cell of position and yaw, so that it is known again from
 """
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field
 from typing import Iterator, NamedTuple
@@ -138,6 +139,27 @@ class PlaceIndex:
             np.array([(place.lowest, place.highest) for place in places]).reshape(-1, 2, 3),
             [place.frame_id for place in places])
 
+    def unknown(self, added: PlaceMap) -> PlaceMap:
+        """What a map has that is not held, each descriptor once; those of one embedding, pose and stamp are the same.
+
+        A place that nothing is left of is left out.
+        """
+        may_be_known = (self._travelled_at < math.inf) & np.isin(self._stamps, added.stamps)
+        known = set(_identities(self._embeddings[may_be_known], self._poses[may_be_known], self._stamps[may_be_known]))
+        is_new = np.full(len(added.stamps), True)
+        for row, identity in enumerate(_identities(added.embeddings, added.poses, added.stamps)):
+            is_new[row] = identity not in known
+            known.add(identity)
+        places, owners = np.unique(added.owners[is_new], return_inverse=True)
+        return PlaceMap(
+            added.embeddings[is_new],
+            added.poses[is_new],
+            added.stamps[is_new],
+            owners,
+            added.ids[places],
+            added.extents[places],
+            [added.frame_ids[place] for place in places])
+
     def add(self, added: PlaceMap, first_episode: int) -> int:
         """Add the places of a map as if they had been visited before all others: of those that are too many for
         `max_places`, the ones visited last.
@@ -222,6 +244,12 @@ class PlaceIndex:
 def _pose(values: np.ndarray) -> CameraPose:
     x, y, z, yaw, pitch = values.tolist()
     return CameraPose((x, y, z), yaw, pitch)
+
+
+def _identities(embeddings: np.ndarray, poses: np.ndarray, stamps: np.ndarray) -> Iterator[bytes]:
+    """Of descriptors: equal where all their bits are."""
+    for row in zip(embeddings, poses, stamps):
+        yield hashlib.blake2b(b"".join(array.tobytes() for array in row), digest_size=16).digest()
 
 
 def _cells(poses: np.ndarray) -> list[Cell]:

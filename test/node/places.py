@@ -140,6 +140,10 @@ class Places(WeightsCase):
         self.assertEqual(found.matches, [])
         loaded = self.ask("load_map", path)
         self.assertTrue(loaded.success, loaded.message)
+        count = int(loaded.message.split(" loaded ")[1].split()[0])
+        again = self.ask("load_map", path)
+        self.assertTrue(again.success, again.message)
+        self.assertIn(f"all {count} places were there already", again.message)
         now, found = self.see(STEP, seed=4)
         self.assertEqual(now.episode_id, 1)
         for match in found.matches:
@@ -169,7 +173,12 @@ class Places(WeightsCase):
         self.drive(range(2))
         path = self.folder / "here.map"
         self.assertTrue(self.ask("save_map", path).success)
+        self.end()
+        self.start(map_frames_agree=True)
+        self.drive(range(2))
         self.assertTrue(self.ask("load_map", path).success)
+        self.assertTrue(self.ask("save_map", path).success)
+        self.assertIn("all 4 places were there already", self.ask("load_map", path).message)
         _, found = self.see(3.0, seed=1)
         [match] = found.matches
         self.assertTrue(match.in_header_frame)

@@ -190,6 +190,48 @@ def test_of_added_places_those_visited_last_stay_as_far_as_there_is_room(max_pla
     assert contents.embeddings.argmax(axis=1).tolist() == [place % LENGTH for _, place in expected]
 
 
+def test_contents_that_are_held_are_not_unknown_whatever_their_episodes():
+    original, places = index(), index()
+    walk(original, 3)
+    places.add(original.contents(), first_episode=7)
+    for held in (original.contents(), places.contents()):
+        found = places.unknown(held)
+        assert (len(found.ids), len(found.stamps), found.frame_ids) == (0, 0, [])
+        assert places.add(found, first_episode=8) == 0 and len(places) == 3
+
+
+def test_what_was_seen_after_a_map_was_loaded_is_all_that_is_unknown_of_the_next():
+    drive, places = index(), index()
+    walk(drive, 3)
+    places.add(drive.contents(), first_episode=2)
+    drive.visit(axis(6), at(3 * STEP + 0.6), 200, 1, 3, "odom")  # another cell of the third place
+    drive.visit(axis(5), at(20.0), 201, 1, 4, "map")
+    found = places.unknown(drive.contents())
+    assert found.ids.tolist() == [[1, 3], [1, 4]] and found.frame_ids == ["odom", "map"]
+    assert found.stamps.tolist() == [200, 201] and found.owners.tolist() == [0, 1]
+    np.testing.assert_array_equal(found.extents[1], [at(20.0).position] * 2)
+    assert places.add(found, first_episode=3) == 2
+    assert names(places.visit(axis(5), at(50.0), 300, 9, 1, "odom")) == [(3, 4)]
+
+
+@pytest.mark.parametrize("embedding, x, stamp", [(axis(2), 1.0, 101), (axis(1), 1.1, 101), (axis(1), 1.0, 102)])
+def test_a_descriptor_of_another_embedding_pose_or_stamp_is_unknown(embedding, x, stamp):
+    places, other = index(), index()
+    places.visit(axis(1), at(1.0), 101, 1, 1, "odom")
+    other.visit(embedding, at(x), stamp, 1, 1, "odom")
+    assert len(places.unknown(other.contents()).ids) == 1
+
+
+def test_a_map_that_has_its_places_twice_gives_them_once():
+    original, twice = index(), index()
+    walk(original, 3)
+    for first_episode in (2, 3):
+        twice.add(original.contents(), first_episode)
+    assert len(twice) == 6
+    found = index().unknown(twice.contents())
+    assert sorted(found.stamps.tolist()) == [101, 102, 103] and len(found.ids) == 3
+
+
 def test_empty_contents_can_be_added():
     places = index()
     places.add(index().contents(), first_episode=2)
