@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import re
@@ -46,7 +47,9 @@ from benchmarks.bag_player import ODOMETRY, STATIC_TF, TF, bag_times, percentile
 from placenet_ros.node.keyframes import KeyframeGate
 from placenet_ros.node.odometry import OdometryBuffer, OdometrySample
 from placenet_ros.node.parameters import NodeParameters
-from placenet_ros.node.rigid_pose import RigidPose, camera_pose
+from placenet_ros.node.replay import IMAGE as IMAGE_TYPE
+from placenet_ros.node.replay import MESSAGE_TYPES, TRANSFORM_TYPE, BagError, opened_bag
+from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose
 from placenet_ros.scene.viewpoints import CameraPose
 from training.configuration import REPOSITORY, UserError, parse, run_command, setting
 from training.make_bag import CameraConfig, make_bag
@@ -54,12 +57,15 @@ from training.make_bag import CameraConfig, make_bag
 NODE = "/placenet_node"
 IMAGE, CAMERA_INFO = "/camera/color/image_raw", "/camera/color/camera_info"
 DEPTH, OBJECTS = "/camera/aligned_depth_to_color/image_raw", "/camera/objects/image_raw"
+TOPIC_TYPES = {STATIC_TF: TRANSFORM_TYPE, TF: TRANSFORM_TYPE, ODOMETRY: MESSAGE_TYPES["odom"]}
+TOPIC_TYPES.update({CAMERA_INFO: MESSAGE_TYPES["camera_info"]}, **dict.fromkeys((IMAGE, DEPTH, OBJECTS), IMAGE_TYPE))
 CAMERA = CameraConfig(width=640, height=480, rate=30.0)
 SEED = 10_000_000
 ROWS = 6  # of the table: five minutes each in half an hour
 LOADING_SECONDS = 180.0  # longest wait for the model
 ENDING_SECONDS = 30.0
 SAMPLING_SECONDS = 1.0
+LOOP_METRES, LOOP_DEGREES = 0.1, 5.0  # farthest from where the bag begins that the robot is at its end
 MEBIBYTE = 2**20
 LOG_LINE = re.compile(r"\[(WARN|ERROR|FATAL)\]")
 COLOURS_OF_A_TERMINAL = re.compile(r"\x1b\[[0-9;]*m")
@@ -70,7 +76,7 @@ class NodeBenchmark:
     """Measure the node on a robot's camera: delays, views, memory and processor time."""
 
     minutes: float = setting(30.0, "How long to play, minutes.")
-    bag: str = setting("", "A bag of training.make_bag with there_and_back=true; without one it is made.")
+    bag: str = setting("", "A bag like those of training.make_bag there_and_back=true; without one it is made.")
     bag_seconds: float = setting(60.0, "Length of the bag that is made, seconds; 1.8 MB for each of its images.")
     depth: bool = setting(True, "Whether the robot has a depth camera.")
     objects: bool = setting(False, "Whether it has images of class ids.")
@@ -405,16 +411,62 @@ def table_row(name: str, observations: int, delay: dict[str, float], views: floa
 
 
 def bag_to_play(config: NodeBenchmark, folder: Path) -> str:
-    """Raises UserError where there is none."""
+    """Raises UserError where there is none that can be played again and again."""
     if config.bag:
-        if not Path(config.bag).is_file():
-            raise UserError(f"bag={config.bag}: no such file; make one: python -m training.make_bag {config.bag} "
+        path = str(Path(config.bag).absolute())
+        fault = fault_of(path, config.topics)
+        if fault:
+            raise UserError(f"bag={config.bag}: {fault}; make one: python -m training.make_bag drive.bag "
                             "there_and_back=true camera.width=640 camera.height=480 camera.rate=30")  # fmt: skip
-        return str(Path(config.bag).absolute())
+        return path
     made = folder / "drive.bag"
     print(f"making a bag of {config.bag_seconds:g} s ...", file=sys.stderr)
     make_bag(made, SEED, config.bag_seconds, CAMERA, returns=True)
     return str(made)
+
+
+def fault_of(path: str, topics: Sequence[str]) -> str:
+    """Why a bag cannot be played again and again, its topics as they are named here; empty: it can."""
+    try:
+        with opened_bag(path) as bag:
+            found = {name: topic.msg_type for name, topic in bag.get_type_and_topic_info().topics.items()}
+            missing = [topic for topic in topics if found.get(topic) != TOPIC_TYPES[topic]]
+            if missing:
+                has = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(found.items())) or "no messages at all"
+                return f"lacks {', '.join(f'{topic} ({TOPIC_TYPES[topic]})' for topic in missing)}; it has {has}"
+            return fault_of_frames(bag) or fault_of_loop(bag)
+    except (BagError, PoseError, rosbag.ROSBagException) as error:
+        return " ".join(str(error).split()).removeprefix(f"{path}: ")
+
+
+def fault_of_frames(bag: rosbag.Bag) -> str:
+    """Whether the first transform that never changes is the camera's on the robot; empty: it is."""
+    odometry = next(bag.read_messages(ODOMETRY)).message
+    camera = next(bag.read_messages(IMAGE)).message
+    mounts = next(bag.read_messages(STATIC_TF)).message.transforms
+    found = [(mount.header.frame_id, mount.child_frame_id) for mount in mounts[:1]]
+    expected = odometry.child_frame_id, camera.header.frame_id
+    return "" if found == [expected] else f"{STATIC_TF} does not begin with the transform from {' to '.join(expected)}"
+
+
+def fault_of_loop(bag: rosbag.Bag) -> str:
+    """Whether the robot ends where it begins, and the images are from the time between; empty: they are."""
+    messages = [message for _, message, _ in bag.read_messages(ODOMETRY)]
+    first, last = (RigidPose.from_message(messages[end].pose.pose) for end in (0, -1))
+    metres = math.dist(first.position, last.position)
+    degrees = math.degrees(2 * math.acos(min(abs(float(first.quaternion @ last.quaternion)), 1.0)))
+    if metres > LOOP_METRES or degrees > LOOP_DEGREES:
+        return (f"cannot be played again at its end: there the robot is {metres:.2f} m and {degrees:.0f} degrees from "
+                f"where it began, more than {LOOP_METRES:g} m or {LOOP_DEGREES:g} degrees")  # fmt: skip
+    begin, period = bag_times(bag)
+    since = max(begin, messages[0].header.stamp.to_nsec())
+    until = min(begin + period, messages[-1].header.stamp.to_nsec())
+    taken = [time.to_nsec() for _, _, time in bag.read_messages(CAMERA_INFO, raw=True)]
+    if not all(since <= time < until for time in taken):
+        return f"cannot be played again at its end: it has images from before or after its {ODOMETRY}"
+    if bag.get_message_count(IMAGE) != len(taken):
+        return f"has {bag.get_message_count(IMAGE)} of {IMAGE} and {len(taken)} of {CAMERA_INFO}, not one for each"
+    return ""
 
 
 def main(argv: list[str]) -> None:

@@ -16,11 +16,21 @@ import rosbag
 from nav_msgs.msg import Odometry
 
 from benchmarks.bag_player import Restamped, played
-from benchmarks.node import IMAGE, Keyframes, Measured, NodeBenchmark, Sample, figures, keyframes, sent_poses
+from benchmarks.node import (
+    IMAGE,
+    Keyframes,
+    Measured,
+    NodeBenchmark,
+    Sample,
+    bag_to_play,
+    figures,
+    keyframes,
+    sent_poses,
+)
 from placenet_ros.node.keyframes import KeyframeGate
 from placenet_ros.node.parameters import NodeParameters
 from placenet_ros.scene.viewpoints import CameraPose
-from training.configuration import REPOSITORY
+from training.configuration import REPOSITORY, UserError
 from training.make_bag import CameraConfig, make_bag
 
 TOPICS = ["/tf_static", "/tf", "/odom", IMAGE]
@@ -87,6 +97,87 @@ def test_views_from_before_and_after_the_bag_count_for_no_rate(small_bag):
     found = figures(NodeBenchmark(minutes=0.5), small_bag, measured)
     assert [row["views_per_second"] for row in found["rows"]] == [2.0] * len(found["rows"])
     assert found["views_per_second"] == 2.0
+
+
+@pytest.fixture(scope="module")
+def one_way_bag(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bag") / "one_way.bag"
+    make_bag(path, 5, 6.0, CameraConfig(64, 48, 10.0))
+    return str(path)
+
+
+def copied(bag, path, change):
+    """A bag with other messages: change takes topic and message, and returns which to write, None for none."""
+    with rosbag.Bag(bag) as original, rosbag.Bag(str(path), "w") as copy:
+        for topic, message, time in original.read_messages():
+            written = change(topic, message)
+            if written is not None:
+                copy.write(*written, time)
+    return str(path)
+
+
+def without(*topics):
+    return lambda topic, message: None if topic in topics else (topic, message)
+
+
+def renamed(topic, message):
+    return topic.replace("/camera/", "/front/"), message
+
+
+def mounted_elsewhere(topic, message):
+    if topic == "/tf_static":
+        message.transforms[0].child_frame_id = "laser"
+    return topic, message
+
+
+def test_a_bag_that_loops_is_played(small_bag):
+    assert bag_to_play(NodeBenchmark(bag=small_bag), None) == small_bag
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        (without("/odom"), r"lacks /odom \(nav_msgs/Odometry\); it has /camera/aligned"),
+        (without("/tf_static", "/tf"), "lacks /tf_static .*, /tf "),
+        (without("/camera/color/camera_info"), "lacks /camera/color/camera_info"),
+        (renamed, "lacks /camera/color/camera_info .*; it has /front/aligned"),
+        (lambda topic, message: None, "it has no messages at all"),
+        (mounted_elsewhere, "/tf_static does not begin with the transform from base_link to camera_color"),
+    ],
+)
+def test_a_bag_that_lacks_something_is_refused_in_one_line(small_bag, tmp_path, change, complaint):
+    bag = copied(small_bag, tmp_path / "other.bag", change)
+    with pytest.raises(UserError, match=complaint) as error:
+        bag_to_play(NodeBenchmark(bag=bag), tmp_path)
+    assert "\n" not in str(error.value) and "python -m training.make_bag" in str(error.value)
+
+
+def test_a_bag_whose_robot_does_not_return_is_refused(one_way_bag, tmp_path):
+    with pytest.raises(UserError, match=r"the robot is \d\.\d\d m and \d+ degrees from where it began"):
+        bag_to_play(NodeBenchmark(bag=one_way_bag), tmp_path)
+
+
+def test_a_bag_with_images_from_after_its_odometry_is_refused(small_bag, tmp_path):
+    numbers = itertools.count()
+
+    def odometry_at_first(topic, message):
+        return None if topic == "/odom" and next(numbers) > 2 else (topic, message)
+
+    bag = copied(small_bag, tmp_path / "short.bag", odometry_at_first)
+    with pytest.raises(UserError, match="images from before or after"):
+        bag_to_play(NodeBenchmark(bag=bag), tmp_path)
+
+
+@pytest.mark.parametrize("content, complaint", [(None, "no such bag"), (b"text", "not a bag"), (b"", "not a bag")])
+def test_what_is_no_bag_ends_with_one_line_and_a_status(tmp_path, content, complaint):
+    path = tmp_path / "some.bag"
+    if content is not None:
+        path.write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.node", f"bag={path}"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and complaint in done.stderr
 
 
 @pytest.fixture(scope="module")
