@@ -1,8 +1,8 @@
 """A model made ready to predict on a device: in the precision that is fastest there, its weights cast once.
 
 Training casts weights at each step (autocasting), because the optimiser changes them in float32. Prediction does not
-change them: they are cast here, once, and laid out as the convolutions read them. A model with a shared core, in float32
-on a processor, is made to predict by prediction.py.
+change them: they are cast here, once, and laid out as the convolutions read them. A model with a shared core, in
+float32 on a processor, is made to predict by prediction.py.
 """
 from __future__ import annotations
 

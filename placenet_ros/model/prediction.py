@@ -1,4 +1,4 @@
-"""Views predicted on a processor by a model whose layers share one core, in a third of the time.
+"""Views predicted on a processor by a model whose layers share one core, in a third to half of the time.
 
 The results are those of `PlaceNet`'s layers one after another, to rounding. What they repeat is left out:
 
@@ -6,8 +6,8 @@ The results are those of `PlaceNet`'s layers one after another, to rounding. Wha
   the reprojected picture are the same at all layers, and made once for a view.
 - What attention adds is weights (places x tokens) times values (tokens x channels). While there are fewer tokens than
   channels, the values take the core's weights into themselves, and the weights are convolved instead of the sum.
-- All these convolutions are done as Winograd's products (winograd.py), whose sums are formed before the way back. The
-  prior's head reads the same hidden state as the core, within the same product.
+- All these convolutions are done as Winograd's products (winograd.py), whose sums are formed before the way back, and
+  the hidden state is taken there once for the core and the prior's head.
 - The first layer's hidden state is 0.
 - Painting the canvas and the image head's first convolution of it are both linear: one transposed convolution.
 
@@ -19,7 +19,7 @@ Shapes: b scenes, q query views of each, n = b * q, g grid size, s image size, d
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,14 @@ if TYPE_CHECKING:
     from placenet_ros.model.placenet import ImageHead, Painting, PlaceNet, SceneRepresentation
 
 
+class _Layers(NamedTuple):
+    """What all layers of n views have in common."""
+
+    same: Tensor  # n 4*d g g: the gates' part that no layer changes, their bias with it
+    beside: Callable[[Tensor], Tensor]  # hidden state (n, d, g, g) -> what stands beside it in the core, (n, *, g, g)
+    weights: Tensor  # v*b *+latent channels 4*d: the core's for the latent and that
+
+
 class SharedCorePrediction:
     """`paint` is what a model predicts; the model shares its core, is on the CPU and in float32."""
 
@@ -44,12 +52,13 @@ class SharedCorePrediction:
         config, (core,) = model.config, model.generation_cores
         self._model, self._core = model, core
         self._way = WinogradConvolution(core.cell.gates.kernel_size[0], config.grid_size)
-        weights = self._way.weights(core.cell.gates.weight)  # v, channels in, 4*d
-        hidden, same, self._total, reprojected, self._latent = weights.split(
+        weights = self._way.weights(core.cell.gates.weight).split(
             [config.hidden_channels, VIEWPOINT_SIZE, config.representation_channels,
              config.reprojection_channels if config.reprojection else 0, config.latent_channels], dim=1)
-        self._hidden = torch.cat([hidden, self._way.weights(model.prior_head.weight)], dim=2)  # v, d, 4*d + prior's
-        self._same = torch.cat([same, reprojected], dim=1)
+        hidden, viewpoint, total, reprojected, latent = weights  # v * 4*d each
+        self._hidden, self._total, self._latent = (part.contiguous() for part in (hidden, total, latent))
+        self._beside_total = torch.cat([viewpoint, reprojected], dim=1)
+        self._prior = self._way.weights(model.prior_head.weight)  # v d 2*latent channels
         self._head = _HeadOfStates(model.image_head, core.up_hidden)
 
     def paint(self, scene: SceneRepresentation, query_viewpoints: Tensor, noise: Tensor, temperature: float,
@@ -58,37 +67,43 @@ class SharedCorePrediction:
 
         temperature, between: as in `PlaceNet.predict_view`.
         """
-        (b, q), config, way = query_viewpoints.shape[:2], self._model.config, self._way
-        viewpoint, = viewpoint_maps([self._core], query_viewpoints.flatten(0, 1))
-        attended, reprojected, seen = self._model.scene_at_queries(scene, query_viewpoints, viewpoint.dtype)
-        same = way.outputs(way.inputs(side_by_side([viewpoint, *reprojected])) @ self._same, b * q)
-        same = same + self._core.cell.gates.bias[:, None, None]
-        beside, changing = attended, self._total[:, None]  # R and attention at a hidden state, and their weights
-        if attended.tokens < min(config.representation_channels, MOST_TOKENS_SCORED_AT_ONCE):
-            total = scene.total.expand(-1, -1, config.grid_size, config.grid_size)
-            same = same + way.outputs(way.inputs(total) @ self._total, b).repeat_interleave(q, dim=0)
-            beside, changing = attended.weights, attended.values @ self._total[:, None]  # v b t 4*d
-        changing = torch.cat([self._latent[:, None].expand(-1, b, -1, -1), changing.expand(-1, b, -1, -1)], dim=2)
-
-        blank = same.new_zeros(b * q, config.grid_size, config.grid_size, config.hidden_channels).movedim(-1, 1)
-        hidden = cell = painted = blank
-        prior = self._model.prior_head.bias[:, None, None].expand(b * q, -1, config.grid_size, config.grid_size)
-        products: Tensor | None = None  # of the hidden state; None: it is 0
-        for number in range(config.layers):
-            if number:
-                products, prior = (way.inputs(hidden) @ self._hidden).split(
-                    [4 * config.hidden_channels, 2 * config.latent_channels], dim=2)
-                prior = way.outputs(prior, b * q) + self._model.prior_head.bias[:, None, None]
+        (b, q), way, bias = query_viewpoints.shape[:2], self._way, self._model.prior_head.bias[:, None, None]
+        layers, seen = self._layers(scene, query_viewpoints)
+        hidden = cell = painted = torch.zeros_like(layers.same.chunk(4, dim=1)[0])
+        prior = bias.expand(b * q, -1, *hidden.shape[2:])
+        products = layers.same.new_zeros(len(self._hidden), b * q * way.tiles, layers.same.shape[1])
+        for number, noise_here in enumerate(noise):
+            if number:  # the first layer's hidden state is 0
+                inputs = way.inputs(hidden)
+                products, prior = inputs @ self._hidden, way.outputs(inputs @ self._prior, b * q) + bias
             mean, std = mean_and_std(prior)
-            latent = mean + temperature * std * noise[number]
-            inputs = way.inputs(side_by_side([latent, beside(hidden)]))
-            others = (inputs.unflatten(1, (b, -1)) @ changing).flatten(1, 2)
-            gates = way.outputs(others if products is None else others.add_(products), b * q) + same
-            hidden, cell = gated(gates, cell)
+            latent = mean + temperature * std * noise_here
+            inputs = way.inputs(side_by_side([latent, layers.beside(hidden)]))
+            inputs, sums = (part.unflatten(1, (b, -1)).flatten(0, 1) for part in (inputs, products))  # v*b q*tiles *
+            sums.baddbmm_(inputs, layers.weights)  # into the products
+            hidden, cell = gated(way.outputs(sums, b * q) + layers.same, cell)
             painted = painted + hidden
             if between is not None:
                 between()
         return self._head(painted, seen)
+
+    def _layers(self, scene: SceneRepresentation, query_viewpoints: Tensor) -> tuple[_Layers, Tensor | None]:
+        """And the reprojected picture (n, *, s, s), if the model makes one."""
+        (b, q), config, way = query_viewpoints.shape[:2], self._model.config, self._way
+        viewpoint, = viewpoint_maps([self._core], query_viewpoints.flatten(0, 1))
+        attention, reprojected, seen = self._model.scene_at_queries(scene, query_viewpoints, viewpoint.dtype)
+        same = way.outputs(way.inputs(side_by_side([viewpoint, *reprojected])) @ self._beside_total, b * q)
+        same = same + self._core.cell.gates.bias[:, None, None]
+        beside, weights = attention, self._total[:, None].expand(-1, b, -1, -1)
+        if attention.tokens < min(config.representation_channels, MOST_TOKENS_SCORED_AT_ONCE):
+            total = way.inputs(scene.total.expand(-1, -1, config.grid_size, config.grid_size))  # v b*tiles c
+            values = attention.values.flatten(0, 1).expand(len(total), -1, -1)  # v b*t c
+            parts = [total.shape[1], values.shape[1]]
+            total, weights = (torch.cat([total, values], dim=1) @ self._total).split(parts, dim=1)  # read but once
+            same = same + way.outputs(total, b).repeat_interleave(q, dim=0)
+            beside, weights = attention.weights, weights.unflatten(1, (b, -1))
+        weights = torch.cat([self._latent[:, None].expand(-1, b, -1, -1), weights], dim=2).flatten(0, 1)
+        return _Layers(same, beside, weights), seen
 
 
 class _HeadOfStates:
@@ -108,6 +123,6 @@ class _HeadOfStates:
         """seen: reprojected picture (n, *, s, s) or None."""
         canvas = F.conv_transpose2d(painted, self._weight, self._bias, GRID_STRIDE, self._margin)
         if self._seen is not None:
-            canvas = canvas + F.conv2d(seen, self._seen, padding=self._margin)
-            canvas = self._head.blend[1:](canvas)
+            canvas += F.conv2d(side_by_side([seen]), self._seen, padding=self._margin)
+            canvas = F.relu(self._head.blend[2](canvas.relu_()), inplace=True)
         return self._head.paint(canvas, seen)

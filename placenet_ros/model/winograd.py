@@ -40,6 +40,7 @@ class WinogradConvolution:
         self._enter, self._leave = (torch.tensor(matrix, dtype=torch.float32).contiguous() for matrix in (line, leave))
         self._weigh = torch.tensor(weigh)
         self._values, self._tiles = values, tiles
+        self.tiles = tiles * tiles  # of a picture
 
     def weights(self, weight: Tensor) -> Tensor:
         """Of a convolution, (o, i, k, k): (v, i, o). Worked out in float64, which takes long: once for all."""
