@@ -144,10 +144,13 @@ class PlaceIndex:
 
         A place that nothing is left of is left out.
         """
-        may_be_known = (self._travelled_at < math.inf) & np.isin(self._stamps, added.stamps)
-        known = set(_identities(self._embeddings[may_be_known], self._poses[may_be_known], self._stamps[may_be_known]))
+        held = np.flatnonzero((self._travelled_at < math.inf) & np.isin(self._stamps, added.stamps))
+        known = set(_identities(self._embeddings[held], self._poses[held], self._stamps[held]))
+        _, stamp, counts = np.unique(added.stamps, return_inverse=True, return_counts=True)
+        doubtful = np.flatnonzero(np.isin(added.stamps, self._stamps[held]) | (counts[stamp] > 1))
         is_new = np.full(len(added.stamps), True)
-        for row, identity in enumerate(_identities(added.embeddings, added.poses, added.stamps)):
+        identities = _identities(added.embeddings[doubtful], added.poses[doubtful], added.stamps[doubtful])
+        for row, identity in zip(doubtful.tolist(), identities):
             is_new[row] = identity not in known
             known.add(identity)
         places, owners = np.unique(added.owners[is_new], return_inverse=True)
@@ -246,10 +249,11 @@ def _pose(values: np.ndarray) -> CameraPose:
     return CameraPose((x, y, z), yaw, pitch)
 
 
-def _identities(embeddings: np.ndarray, poses: np.ndarray, stamps: np.ndarray) -> Iterator[bytes]:
+def _identities(embeddings: np.ndarray, poses: np.ndarray, stamps: np.ndarray) -> list[bytes]:
     """Of descriptors: equal where all their bits are."""
-    for row in zip(embeddings, poses, stamps):
-        yield hashlib.blake2b(b"".join(array.tobytes() for array in row), digest_size=16).digest()
+    arrays = (np.ascontiguousarray(array) for array in (embeddings, poses, stamps))
+    rows = np.hstack([array.view(np.uint8).reshape(len(stamps), array[:1].nbytes) for array in arrays])
+    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
 
 
 def _cells(poses: np.ndarray) -> list[Cell]:
