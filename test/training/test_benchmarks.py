@@ -14,6 +14,7 @@ from training.configuration import REPOSITORY
         (["benchmarks.predict", "--models", "placenet-small", "--repeats", "1"], "| placenet-small |"),
         (["benchmarks.read", "trajectories=2", "rounds=1", "seconds=0.1"], "| 128 |"),
         (["benchmarks.render", "houses=1", "processes=1"], "trajectories in shards, 1 processes"),
+        (["benchmarks.places", "places=2", "descriptors=3", "lookups=5"], "| 2 | 6 | "),
         (["benchmarks.recall", "houses=1", "frames=13", "observations=2"], "26 observations, "),
     ],
 )
