@@ -190,10 +190,14 @@ def exchange_alone(model: torch.nn.Module, exchanged: str, processes: Processes)
     """Milliseconds of an exchange of a model's gradients without a step, and what the machine can do of its kind."""
     parameters, device = list(model.parameters()), processes.device
     exchange = GradientExchange(parameters, exchanged)
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
     plain = torch.zeros(sum(p.numel() for p in parameters), dtype=getattr(torch, exchanged), device=device)
-    tasks = exchange.sum_over_processes, lambda: torch.distributed.all_reduce(plain)
+    tasks = partial(exchange.sum_over_processes, lambda: None), lambda: torch.distributed.all_reduce(plain)
     processes.wait()
     exchange_ms, plain_ms = processes.greatest(*(median_ms(task, ALONE_REPEATS, device) for task in tasks))
+    for parameter in parameters:
+        parameter.grad = None
     size, n = plain.numel() * plain.element_size(), processes.count
     return {
         "exchange_ms": exchange_ms,

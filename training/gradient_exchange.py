@@ -1,29 +1,29 @@
-"""How processes that train together sum their gradients: all in one tensor, in float32 or in half the bytes.
+"""How processes that train together sum their gradients: in float32 or in half the bytes, while the backward pass goes on.
 
     exchange = GradientExchange(parameters, "bfloat16")
-    exchange.take_gradients()           # after the backward pass, recorded with it
-    exchange.sum_over_processes()       # not recorded; each parameter.grad now holds the sum
+    exchange.sum_over_processes(loss.backward)  # each parameter.grad now holds the sum
 
-One tensor is exchanged at once, and graphs find it in its place. Whoever wants the mean divides the loss by the number
-of processes before the backward pass: that takes no pass over the gradients, and no sum can be greater than what a
-process alone could have had, so that it overflows nowhere.
+A large gradient is exchanged by itself as soon as the backward pass has made it, beside the work on those before it;
+the many small ones together at the end. All of it can be recorded in a CUDA graph. Whoever wants the mean divides the
+loss by the number of processes before the backward pass: that takes no pass over the gradients, and no sum can be
+greater than what a process alone could have had, so that it overflows nowhere.
 
 In bfloat16 each process's share is rounded once, and the sum once at each addition, of n - 1 for n processes: the error
 of a value is at most n times 2^-8 of the mean of its magnitudes, where float32's is n times 2^-24. Adam's moments, the
-norm that is clipped, and the weights stay in float32. float32 is the default because what half the bytes save, which
-`python -m benchmarks.scaling` tells, has not been measured yet.
+norm that is clipped, and the weights stay in float32. What the half bytes save, `python -m benchmarks.scaling` tells.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 import torch.distributed
 from torch import Tensor, nn
 
 Exchanged = Literal["float32", "bfloat16"]
+LARGE = 2**20  # values: such a gradient is exchanged by itself
 
 
 class GradientExchange:
@@ -33,39 +33,59 @@ class GradientExchange:
     """
 
     def __init__(self, parameters: list[nn.Parameter], exchanged: Exchanged) -> None:
-        self._parameters = parameters
-        self._summed = _flat_like(parameters, torch.float32)
-        self._sent = self._summed if exchanged == "float32" else _flat_like(parameters, torch.bfloat16)
+        self._type = getattr(torch, exchanged)
+        self._large = [parameter for parameter in parameters if parameter.numel() >= LARGE]
+        self._small = [parameter for parameter in parameters if parameter.numel() < LARGE]
+        self._under_way: list[_Sum] = []
+        self._going_back = False
+        for parameter in self._large:
+            parameter.register_post_accumulate_grad_hook(self._made)
 
-    def take_gradients(self) -> None:
-        """Move the gradients to where they are summed. A parameter without one has none afterwards."""
-        with_gradient = [parameter.grad is not None for parameter in self._parameters]
-        taken = [view for view, there in zip(self._sent.views, with_gradient, strict=True) if there]
-        torch._foreach_copy_(taken, [parameter.grad for parameter in self._parameters if parameter.grad is not None])
-        left = [view for view, there in zip(self._sent.views, with_gradient, strict=True) if not there]
-        if left:  # what they held would be summed up again at each step
-            torch._foreach_zero_(left)
-        for parameter, view, there in zip(self._parameters, self._summed.views, with_gradient, strict=True):
-            if there:
-                parameter.grad = view
+    def sum_over_processes(self, backward: Callable[[], object], meanwhile: bool = True) -> None:
+        """Do the backward pass, and sum its gradients; all processes must call it together.
 
-    def sum_over_processes(self) -> None:
-        """Sum what was taken; all processes must call it together."""
-        torch.distributed.all_reduce(self._sent.flat)
-        if self._sent is not self._summed:
-            self._summed.flat.copy_(self._sent.flat)
+        A parameter that gets no gradient, in any process, has none afterwards.
+
+        meanwhile: exchange during the backward pass; otherwise nothing is exchanged unless it succeeds.
+        """
+        self._under_way, self._going_back = [], meanwhile
+        try:
+            backward()
+        finally:
+            self._going_back = False
+        begun = {id(sum_.gradients[0]) for sum_ in self._under_way}
+        for parameter in self._large:
+            if parameter.grad is not None and id(parameter.grad) not in begun:
+                self._begin([parameter.grad])
+        small = [parameter.grad for parameter in self._small if parameter.grad is not None]
+        if small:
+            self._begin(small)
+        for sum_ in self._under_way:
+            sum_.work.wait()  # on a GPU: what is launched from here on does
+            if sum_.sent.data_ptr() != sum_.gradients[0].data_ptr():
+                sums = sum_.sent.split([gradient.numel() for gradient in sum_.gradients])
+                torch._foreach_copy_([_in_memory(gradient) for gradient in sum_.gradients], list(sums))
+        self._under_way = []
+
+    def _made(self, parameter: nn.Parameter) -> None:
+        if self._going_back:
+            self._begin([parameter.grad])
+
+    def _begin(self, gradients: list[Tensor]) -> None:
+        flat = [_in_memory(gradient).to(self._type) for gradient in gradients]
+        sent = flat[0] if len(flat) == 1 else torch.cat(flat)
+        self._under_way.append(_Sum(gradients, sent, torch.distributed.all_reduce(sent, async_op=True)))
 
 
-class _Flat(NamedTuple):
-    """One tensor that holds something for all parameters."""
+class _Sum(NamedTuple):
+    """An exchange under way."""
 
-    flat: Tensor
-    views: list[Tensor]  # of it, one for each parameter, laid out as that
+    gradients: list[Tensor]
+    sent: Tensor  # all of them, one after the other; the only one's own memory where its type is the one exchanged
+    work: Any  # torch.distributed.Work
 
 
-def _flat_like(parameters: list[nn.Parameter], kind: torch.dtype) -> _Flat:
-    sizes = [parameter.numel() for parameter in parameters]
-    flat = torch.zeros(sum(sizes), dtype=kind, device=parameters[0].device)
-    offsets = np.cumsum([0, *sizes[:-1]]).tolist()
-    views = [flat.as_strided(p.size(), p.stride(), offset) for p, offset in zip(parameters, offsets, strict=True)]
-    return _Flat(flat, views)
+def _in_memory(gradient: Tensor) -> Tensor:
+    """A gradient's values in the order in which they lie in memory: the same in all processes, as it is laid out like
+    its parameter."""
+    return gradient.as_strided((gradient.numel(),), (1,))

@@ -12,9 +12,8 @@ microseconds, so Python's launches alone take longer than the GPU. All that vari
 learning rate, sigma and the noise of the latents. What changes the kernels themselves, which is the number of
 observations, the modalities present and whether gamma is held, has a graph of its own, recorded at its third use.
 
-Several processes: each takes its rows of the batch and of the noise; gradients are averaged here, between two graphs
-(training/gradient_exchange.py).
-So `TrainingStep` needs no DistributedDataParallel, whose hooks a graph could record only with eleven rounds of warm-up,
+Several processes: each takes its rows of the batch and of the noise; gradients are averaged here, during the backward
+pass and recorded with it (training/gradient_exchange.py). So `TrainingStep` needs no DistributedDataParallel, whose hooks a graph could record only with eleven rounds of warm-up,
 and which refuses batches that leave a modality's weights without a gradient. One that is wrapped in it works, too
 (`processes=1` then), but not as graphs.
 
@@ -195,18 +194,14 @@ class TrainingStep:
         inputs = (batch, noise, torch.full((), now.sigma, device=self.device))
         if self._graphs is not None:
             inputs = self._graphs.placed(inputs)
-        parts, between = (self._gradients, self._update), self._average_gradients
-        if self._processes == 1:
-            parts, between = (self._whole,), None
         if self._unproven:
-            self._unproven = False
             self._first_gradients(inputs, now.annealing)
-            self._average_gradients()
-            self._update(inputs, now.annealing)
+            self._update()
+            self._unproven = False
         elif self._graphs is not None:
-            self._graphs.run(parts, between, inputs, now.annealing)
+            self._graphs.run(self._whole, inputs, now.annealing)
         else:
-            run_parts([partial(part, inputs, now.annealing) for part in parts], between)
+            self._whole(inputs, now.annealing)
         if self._averaged and now.average_step:
             with torch.no_grad():
                 torch._foreach_lerp_(self._averaged, self._parameters, now.average_step)
@@ -252,16 +247,18 @@ class TrainingStep:
 
     def _whole(self, inputs: tuple, annealing: bool) -> None:
         self._gradients(inputs, annealing)
-        self._update(inputs, annealing)
+        self._update()
 
     def _gradients(self, inputs: tuple, annealing: bool) -> None:
         """Leave the gradient in the parameters, and the batch's figures."""
         self.optimiser.zero_grad(set_to_none=True)  # what a recording that failed may have left
         result = self._evaluate(inputs, annealing)
         self._batch_figures = {name: value.detach().float() for name, value in result.figures.items()}
-        (result.loss / self._processes).backward()  # so that the processes' sum is the mean
-        if self._exchange is not None:
-            self._exchange.take_gradients()
+        if self._exchange is None:
+            result.loss.backward()
+        else:
+            loss = result.loss / self._processes  # so that the processes' sum is the mean
+            self._exchange.sum_over_processes(loss.backward, meanwhile=not self._unproven)
 
     def _evaluated(self, inputs: tuple, annealing: bool) -> Objective:
         return self._objective(self._in_precision, *inputs, annealing)
@@ -272,7 +269,7 @@ class TrainingStep:
             return self._network(*arguments, **options)
 
     @torch.no_grad()
-    def _update(self, inputs: tuple, annealing: bool) -> None:
+    def _update(self) -> None:
         """Clip the gradient, change the weights, note figures; nothing but a count where it is not finite."""
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
@@ -296,11 +293,6 @@ class TrainingStep:
         total += ~usable
         in_a_row.copy_((in_a_row + 1) * ~usable)
         torch.maximum(most, in_a_row, out=most)
-
-    def _average_gradients(self) -> None:
-        """Over the processes."""
-        if self._exchange is not None:
-            self._exchange.sum_over_processes()
 
     # ---- How it is executed
 
@@ -348,27 +340,19 @@ class TrainingStep:
                 group["lr"] = rate
 
 
-def run_parts(parts: Sequence[Callable[[], None]], between: Callable[[], None] | None) -> None:
-    """Do the parts in order, and `between` from one to the next."""
-    for index, part in enumerate(parts):
-        if index:
-            between()
-        part()
-
-
 # ---- CUDA graphs -----------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class _Recording:
-    """Recorded parts of a step, each as what does it again."""
+    """A recorded step."""
 
-    replays: list[Callable[[], None]]
+    replay: Callable[[], None]
     last_use: int = 0
 
 
 class StepGraphs:
-    """Runs the parts of a step on a GPU as recorded graphs, one set for each form of input.
+    """Runs a step on a GPU as a recorded graph, one for each form of input.
 
     A form is launched as it is at its first uses, on the stream that it will be recorded on: then all is warm, and no
     step is done twice. All graphs share one pool of memory: they never run at once, and leave nothing in it. Where
@@ -392,21 +376,19 @@ class StepGraphs:
         torch._foreach_copy_(tensors_of(self._places[form]), tensors_of(inputs))
         return self._places[form]
 
-    def run(
-        self, parts: Sequence[Callable], between: Callable[[], None] | None, inputs: tuple, *choices: Hashable
-    ) -> None:
-        """Do `part(inputs, *choices)` for each of the parts, and `between`, which is not recorded, after all but one.
+    def run(self, step: Callable[..., None], inputs: tuple, *choices: Hashable) -> None:
+        """Do `step(inputs, *choices)`.
 
-        inputs: as `placed`. A part may only change tensors, and only read those that are always in the same place.
+        inputs: as `placed`. The step may only change tensors, and only read those that are always in the same place.
         """
         self._runs += 1
         key = (form_of(inputs), choices)
-        bound = [partial(part, inputs, *choices) for part in parts]
-        if key in self._recordings or self._record(key, bound):
+        work = partial(step, inputs, *choices)
+        if key in self._recordings or self._record(key, work):
             self._recordings[key].last_use = self._runs
-            run_parts(self._recordings[key].replays, between)
+            self._recordings[key].replay()
         else:
-            self._launch(lambda: run_parts(bound, between))
+            self._launch(work)
 
     def _launch(self, work: Callable[[], None]) -> None:
         here = torch.cuda.current_stream()
@@ -415,20 +397,20 @@ class StepGraphs:
             work()
         here.wait_stream(self._stream)
 
-    def _record(self, key: Hashable, parts: Sequence[Callable[[], None]]) -> bool:
+    def _record(self, key: Hashable, work: Callable[[], None]) -> bool:
         """Record a form of input if it is time to; returns whether it was."""
         self._uses[key] = self._uses.get(key, 0) + 1
         if self.failed or self._uses[key] <= LAUNCHED_FIRST or not self._has_room():
             return False
         try:
-            replays = [recorded(part, self._stream, self._pool) for part in parts]
+            replay = recorded(work, self._stream, self._pool)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             say(f"training without CUDA graphs, recording one failed: {first_line(error)}")
             self.failed = True
             return False
-        self._recordings[key] = _Recording(replays)
+        self._recordings[key] = _Recording(replay)
         return True
 
     def _has_room(self) -> bool:

@@ -3,12 +3,14 @@
 import datetime
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
 import torch.distributed
 from torch import nn
 
+from training import gradient_exchange
 from training.gradient_exchange import GradientExchange
 
 COUNT = 4
@@ -36,22 +38,27 @@ def shares(rank):
     return found
 
 
+def backward(parameters, rank):
+    """Give the parameters the process's gradients."""
+    sum((parameter * share).sum() for parameter, share in zip(parameters, shares(rank), strict=False)).backward()
+
+
 def exchange_shares(rank):
     """What each process does: exchange its gradients, and again without one of them."""
     results = {}
     for exchanged in EXCHANGED:
         ours = parameters()
         exchange = GradientExchange(ours, exchanged)
-        for parameter, share in zip(ours, shares(rank), strict=True):
-            parameter.grad = share
-        exchange.take_gradients()
-        exchange.sum_over_processes()
-        last = ours[-1].grad
-        results[exchanged] = [parameter.grad.clone() for parameter in ours]
-        ours[-1].grad = None
-        exchange.take_gradients()
-        exchange.sum_over_processes()
-        results[f"{exchanged}, without the last"] = [ours[-1].grad is None, last]
+        exchange.sum_over_processes(partial(backward, ours, rank))
+        results[exchanged] = [parameter.grad for parameter in ours]
+        for parameter in ours:
+            parameter.grad = None
+        exchange.sum_over_processes(partial(backward, ours, rank), meanwhile=False)
+        results[f"{exchanged}, afterwards"] = [parameter.grad for parameter in ours]
+        for parameter in ours:
+            parameter.grad = None
+        exchange.sum_over_processes(partial(backward, ours[:-1], rank))
+        results[f"{exchanged}, without the last"] = [parameter.grad for parameter in ours]
     return results
 
 
@@ -65,7 +72,8 @@ def exchanged():
         return exchange_shares(rank)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(COUNT) as threads:
-        patch.setattr(torch.distributed, "all_reduce", lambda tensor: of_thread.group.allreduce([tensor]).wait())
+        patch.setattr(torch.distributed, "all_reduce", lambda tensor, async_op: of_thread.group.allreduce([tensor]))
+        patch.setattr(gradient_exchange, "LARGE", 1000)  # the first by itself, the others together
         return list(threads.map(joined, range(COUNT)))
 
 
@@ -81,7 +89,29 @@ def test_all_processes_get_the_sum_within_the_roundings_of_what_is_exchanged(exc
 
 
 @pytest.mark.parametrize("kind", EXCHANGED)
-def test_a_parameter_without_gradient_has_none_and_what_it_had_is_not_summed_again(exchanged, kind):
+def test_exchanging_during_the_backward_pass_changes_nothing(exchanged, kind):
     for of_one in exchanged:
-        has_none, before = of_one[f"{kind}, without the last"]
-        assert has_none and not before.any()
+        meanwhile, afterwards = of_one[kind], of_one[f"{kind}, afterwards"]
+        assert all(torch.equal(one, other) for one, other in zip(meanwhile, afterwards, strict=True))
+
+
+@pytest.mark.parametrize("kind", EXCHANGED)
+def test_a_parameter_without_gradient_has_none_and_the_others_their_sum(exchanged, kind):
+    for of_one in exchanged:
+        *others, last = of_one[f"{kind}, without the last"]
+        assert last is None
+        for got, sum_ in zip(others, of_one[kind], strict=False):
+            torch.testing.assert_close(got, sum_, rtol=1e-6 if kind == "float32" else 2e-2, atol=0)
+
+
+def test_nothing_is_exchanged_of_a_backward_pass_that_fails(monkeypatch):
+    def fails():
+        (ours[0].sum()).backward()
+        raise RuntimeError("no compiler")
+
+    ours, sent = parameters(), []
+    monkeypatch.setattr(gradient_exchange, "LARGE", 1000)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor, async_op: sent.append(tensor))
+    with pytest.raises(RuntimeError, match="no compiler"):
+        GradientExchange(ours, "float32").sum_over_processes(fails, meanwhile=False)
+    assert not sent
