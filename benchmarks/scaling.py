@@ -52,7 +52,7 @@ from placenet_ros.model.captured import first_line
 from training.configuration import UserError, run_command
 from training.data.dataset import ShardSet
 from training.data.prefetch import Prefetch
-from training.data.sampling import Batch, SamplingConfig
+from training.data.sampling import SamplingConfig
 from training.data.scenes import StepScenes, TrajectorySource, scene_stream
 from training.data.trajectories import TrajectorySet
 from training.device import chosen_device
@@ -149,24 +149,17 @@ def row_with_data(arguments: argparse.Namespace, processes: Processes, training:
     together = case.scenes * processes.count
     scenes = StepScenes(source, sampling, together, 0, processes.share(together))
     workers = DataConfig(workers=arguments.workers).workers_of(processes)
-    waits: list[float] = []
+    waited: list[float] = []  # in all, at each step
     with Prefetch(scene_stream(scenes, 0, workers), training.config.position_scale, processes.device) as batches:
 
         def step() -> None:
-            training(case, taken(batches, waits))
+            training(case, next(batches))
+            waited.append(batches.seconds_waited)
 
         row = timed_row(arguments, processes, training, case, step)
     seconds = row["step_ms"] * arguments.steps / 1000
-    (row["data_wait"],) = processes.greatest(sum(waits[-arguments.steps :]) / seconds)
+    (row["data_wait"],) = processes.greatest((waited[-1] - waited[-1 - arguments.steps]) / seconds)
     return row | {"feed": feed, "workers": workers if feed == SHARDS else 0}
-
-
-def taken(batches: Prefetch, waits: list[float]) -> Batch:
-    """The next batch; the seconds that it was waited for are noted."""
-    before = batches.seconds_waited
-    batch = next(batches)
-    waits.append(batches.seconds_waited - before)
-    return batch
 
 
 def sampling_of(arguments: argparse.Namespace) -> SamplingConfig:

@@ -1,4 +1,4 @@
-"""How processes that train together sum their gradients: in float32 or in half the bytes, while the backward pass goes on.
+"""How processes that train together sum their gradients: in float32 or half the bytes, while the backward pass goes on.
 
     exchange = GradientExchange(parameters, "bfloat16")
     exchange.sum_over_processes(loss.backward)  # each parameter.grad now holds the sum

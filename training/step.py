@@ -13,9 +13,9 @@ learning rate, sigma and the noise of the latents. What changes the kernels them
 observations, the modalities present and whether gamma is held, has a graph of its own, recorded at its third use.
 
 Several processes: each takes its rows of the batch and of the noise; gradients are averaged here, during the backward
-pass and recorded with it (training/gradient_exchange.py). So `TrainingStep` needs no DistributedDataParallel, whose hooks a graph could record only with eleven rounds of warm-up,
-and which refuses batches that leave a modality's weights without a gradient. One that is wrapped in it works, too
-(`processes=1` then), but not as graphs.
+pass and recorded with it (training/gradient_exchange.py). So `TrainingStep` needs no DistributedDataParallel, whose
+hooks a graph could record only with eleven rounds of warm-up, and which refuses batches that leave a modality's weights
+without a gradient. One that is wrapped in it works, too (`processes=1` then), but not as graphs.
 
 Shapes: b scenes, q queries of each, n = b * q, l layers.
 """
@@ -25,7 +25,7 @@ from __future__ import annotations
 import itertools
 import sys
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -69,17 +69,17 @@ BLOCKS = (
 WITH_ANY_OBSERVATIONS = (  # compiled once for any number of them
     Compiled(Tower, "finish", finished),
     Compiled(DepthEstimator, "finish", finished),
+    Compiled(placenet.PlaceNet, "project"),
 )
-REPROJECTION = Compiled(placenet.PlaceNet, "project")
 
 
 @dataclass(frozen=True)
 class ExecutionConfig:
     """How a step of training is executed; its result differs by rounding at most."""
 
-    compile: Literal["auto", "none", "blocks", "more", "whole"] = setting(
+    compile: Literal["auto", "none", "blocks", "whole"] = setting(
         "auto",
-        "What torch.compile makes kernels of: layers, image head and what follows convolutions; reprojection, too; or "
+        "What torch.compile makes kernels of: layers, image head, reprojection and what follows convolutions; or "
         "forward and loss whole (minutes for each number of observations); auto: blocks on a GPU.",
         may_change=True,
     )
@@ -299,8 +299,7 @@ class TrainingStep:
     def _compile(self) -> None:
         """What `execution.compile` names. Compiling itself happens at the first use."""
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_GRAPHS)
-        parts = {"blocks": BLOCKS + WITH_ANY_OBSERVATIONS, "more": BLOCKS + WITH_ANY_OBSERVATIONS + (REPROJECTION,)}
-        for part in parts.get(self._execution.compile, ()):
+        for part in BLOCKS + WITH_ANY_OBSERVATIONS if self._execution.compile == "blocks" else ():
             for owner in self._modules((part.owner,)):
                 launched = getattr(owner, part.name)
                 self._launched.append((owner, part.name, launched))

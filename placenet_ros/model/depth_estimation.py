@@ -15,7 +15,6 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from placenet_ros.model.convolution import Finish, rectified
@@ -79,11 +78,18 @@ class DepthEstimator(nn.Module):
         x = x + self.whole(x.mean(dim=(2, 3)))[:, :, None, None]  # how large the room is shows in the whole picture
         for block, up in reversed(list(zip(self.blocks_up, self.up))):
             skip = skipped.pop()
-            x = F.pixel_shuffle(up(x), 2)[..., :skip.shape[2], :skip.shape[3]]
+            x = _shuffled(up(x))[..., :skip.shape[2], :skip.shape[3]]
             x = block(x + skip, finish)
-        location, scale = F.pixel_shuffle(self.head(x).float(), 2).chunk(2, dim=1)
+        location, scale = _shuffled(self.head(x).float()).chunk(2, dim=1)
         bounds = math.log(LEAST_LOG_ERROR), math.log(GREATEST_LOG_ERROR)
         return DepthEstimate(location, scale.clamp(*bounds).exp())
+
+
+def _shuffled(x: Tensor) -> Tensor:
+    """`F.pixel_shuffle(x, 2)`, (n, 4 c, h, w) -> (n, c, 2 h, 2 w), but in channels_last, which convolutions read."""
+    n, channels, h, w = x.shape
+    blocks = x.movedim(1, -1).unflatten(-1, (channels // 4, 2, 2))  # n h w c (row, column)
+    return blocks.permute(0, 1, 4, 2, 5, 3).reshape(n, 2 * h, 2 * w, channels // 4).movedim(-1, 1)
 
 
 def depth_log_likelihood(estimate: DepthEstimate, metres: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 
 import torch
@@ -32,7 +33,8 @@ class Prefetch:
     def __init__(
         self, stream: Iterator[tuple[Draw, StoredFrames]], position_scale: float, device: torch.device
     ) -> None:
-        self.seconds_waited = 0.0  # by those who asked for a batch, in all
+        self._seconds_waited = 0.0
+        self._waits: deque[tuple[torch.cuda.Event, torch.cuda.Event]] = deque()  # last work before a batch, batch ready
         if device.type == "cuda" and device.index is None:  # a thread begins on the first GPU
             device = torch.device("cuda", torch.cuda.current_device())
         self._stream, self._scale, self._device = stream, position_scale, device
@@ -46,18 +48,36 @@ class Prefetch:
         return self
 
     def __next__(self) -> Batch:
-        start = time.monotonic()
+        start, before = time.monotonic(), None
+        if self._device.type == "cuda":
+            before = torch.cuda.Event(enable_timing=True)
+            before.record(torch.cuda.current_stream(self._device))
         batch, copied, error = self._ready.get()
-        self.seconds_waited += time.monotonic() - start
+        if before is None:
+            self._seconds_waited += time.monotonic() - start
         if error is not None:
             self._ready.put((None, None, error))  # whoever asks again is told again
             raise error
         if copied is not None:
             here = torch.cuda.current_stream(self._device)
             here.wait_event(copied)
+            self._waits.append((before, copied))
+            self._count_waits()
             for tensor in tensors_of(batch):
                 tensor.record_stream(here)  # its memory was taken on the thread's stream
         return batch
+
+    @property
+    def seconds_waited(self) -> float:
+        """For batches in all, so far: by a GPU that had nothing else to do, or on the CPU by whoever asked for them."""
+        self._count_waits()
+        return self._seconds_waited
+
+    def _count_waits(self) -> None:
+        """Count those that are over. Whoever asks runs ahead of a GPU, so that its own waiting says nothing."""
+        while self._waits and all(event.query() for event in self._waits[0]):
+            before, ready = self._waits.popleft()
+            self._seconds_waited += max(0.0, before.elapsed_time(ready)) / 1000
 
     def __enter__(self) -> Prefetch:
         return self
@@ -98,7 +118,7 @@ class Prefetch:
             draw, frames = next(self._stream)
             buffer = self._buffers[turn % len(self._buffers)]
             batch = assemble(draw, buffer.holding(frames), self._scale, self._device)
-            copied = buffer.used = torch.cuda.Event()
+            copied = buffer.used = torch.cuda.Event(enable_timing=True)
             copied.record(side)
         return batch, copied
 
