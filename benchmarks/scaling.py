@@ -3,7 +3,8 @@
 With 1, 2, 4, ... processes in one run, one for each GPU: samples a second when each process has 36 scenes (weak
 scaling) and when all together have them (strong), and the share of linear, which is that many times one process's. What
 the exchange of gradients takes, in float32 and in bfloat16 (`execution.exchange`), is told in two ways: measured alone,
-and as the difference to the same processes that train each for itself (exchange "none"). Beside it stands what the
+and as what is not hidden of it, the difference to the same processes that train each for itself (exchange "none"; the
+others' difference includes agreeing on when to stop). Beside it stands what the
 machine can do: the bus bandwidth of a plain all-reduce of as many bytes, which is bytes / seconds * 2 (n - 1) / n. What
 waiting for data takes is measured with scenes read from shards (`--data FOLDER`) or held in memory.
 
@@ -41,6 +42,7 @@ from benchmarks.train import (
     machine,
     median_ms,
     network_config,
+    positive,
     prepared,
     print_line,
     settle,
@@ -90,7 +92,7 @@ def rows(arguments: argparse.Namespace, processes: Processes) -> Iterator[dict]:
                 without_ms = row["step_ms"]
             else:
                 row["share_alone"] = row["exchange_ms"] / row["step_ms"]
-                row["share_by_difference"] = 1 - without_ms / row["step_ms"]
+                row["share_not_hidden"] = 1 - without_ms / row["step_ms"]
             yield row
             if scaling == "weak" and exchange == (NONE if count == 1 else "float32"):
                 yield row_with_data(arguments, processes, training, case) | {"scaling": scaling, "exchange": exchange}
@@ -186,7 +188,7 @@ def exchange_alone(model: torch.nn.Module, exchanged: str, processes: Processes)
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
     plain = torch.zeros(sum(p.numel() for p in parameters), dtype=getattr(torch, exchanged), device=device)
-    tasks = partial(exchange.sum_over_processes, lambda: None), lambda: torch.distributed.all_reduce(plain)
+    tasks = exchange.sum_over_processes, lambda: torch.distributed.all_reduce(plain)
     processes.wait()
     exchange_ms, plain_ms = processes.greatest(*(median_ms(task, ALONE_REPEATS, device) for task in tasks))
     for parameter in parameters:
@@ -203,7 +205,7 @@ def exchange_alone(model: torch.nn.Module, exchanged: str, processes: Processes)
 # ---- Printing --------------------------------------------------------------------------------------------------------
 
 HEADS = ("processes", "scaling", "scenes of each", "exchange", "samples/s", "of linear", "ms a step", "slowest ms",
-         "exchange alone, ms", "its share", "by difference", "plain all-reduce, GB/s", "data wait")  # fmt: skip
+         "exchange alone, ms", "its share", "not hidden", "plain all-reduce, GB/s", "data wait")  # fmt: skip
 
 
 def cells(row: dict) -> list[str]:
@@ -221,7 +223,7 @@ def cells(row: dict) -> list[str]:
         shown(row["slowest_ms"], 1),
         shown(row.get("exchange_ms"), 2),
         shown(row.get("share_alone"), share=True),
-        shown(row.get("share_by_difference"), share=True),
+        shown(row.get("share_not_hidden"), share=True),
         shown(row.get("bus_gigabytes_per_second"), 1),
         shown(row.get("data_wait"), share=True),
     ]
@@ -324,13 +326,6 @@ def end_softly(process: subprocess.Popen) -> None:
         process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:
         end(process)
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
 
 
 def main(argv: list[str]) -> None:

@@ -594,12 +594,19 @@ def end(process: subprocess.Popen) -> None:
     process.wait()
 
 
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.train", description=__doc__.partition("\n")[0])
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is")
     parser.add_argument("--variants", nargs="*", default=[""], metavar="WORDS", help="those whose names hold one of it")
     parser.add_argument("--steps", type=int, default=30, help="timed steps of each row (default: 30)")
-    parser.add_argument("--cases", type=int, metavar="N", help="only the first N batch sizes of each variant")
+    parser.add_argument("--cases", type=positive, metavar="N", help="only the first N batch sizes of each variant")
     parser.add_argument("--limit", type=float, default=150.0, help="seconds for each variant (default: 150)")
     parser.add_argument("--no-ceiling", action="store_true", help="do not measure the machine's ceiling first")
     parser.add_argument("--check", action="store_true", help="first show that all ways of executing learn the same")

@@ -36,45 +36,41 @@ class GradientExchange:
         self._type = getattr(torch, exchanged)
         self._large = [parameter for parameter in parameters if parameter.numel() >= LARGE]
         self._small = [parameter for parameter in parameters if parameter.numel() < LARGE]
-        self._under_way: list[_Sum] = []
-        self._going_back = False
-        for parameter in self._large:
-            parameter.register_post_accumulate_grad_hook(self._made)
 
-    def sum_over_processes(self, backward: Callable[[], object], meanwhile: bool = True) -> None:
-        """Do the backward pass, and sum its gradients; all processes must call it together.
+    def sum_over_processes(self, backward: Callable[[], object] = lambda: None) -> None:
+        """Do the backward pass and sum its gradients, with those that the parameters had before.
 
-        A parameter that gets no gradient, in any process, has none afterwards.
-
-        meanwhile: exchange during the backward pass; otherwise nothing is exchanged unless it succeeds.
+        All processes must call it together, and the same parameters must get gradients, in the same order, in each of
+        them: their networks are to be alike, and compiled alike. A parameter without a gradient keeps none. Where the
+        backward pass raises, the other processes wait for this one until it ends.
         """
-        self._under_way, self._going_back = [], meanwhile
+        begun: list[_Sum] = []
+        hooks = [
+            parameter.register_post_accumulate_grad_hook(lambda made: begun.append(self._begin([made.grad])))
+            for parameter in self._large
+        ]
         try:
             backward()
         finally:
-            self._going_back = False
-        begun = {id(sum_.gradients[0]) for sum_ in self._under_way}
+            for hook in hooks:
+                hook.remove()
+        going = {id(sum_.gradients[0]) for sum_ in begun}
         for parameter in self._large:
-            if parameter.grad is not None and id(parameter.grad) not in begun:
-                self._begin([parameter.grad])
+            if parameter.grad is not None and id(parameter.grad) not in going:
+                begun.append(self._begin([parameter.grad]))
         small = [parameter.grad for parameter in self._small if parameter.grad is not None]
         if small:
-            self._begin(small)
-        for sum_ in self._under_way:
-            sum_.work.wait()  # on a GPU: what is launched from here on does
+            begun.append(self._begin(small))
+        for sum_ in begun:
+            sum_.work.wait()  # on a GPU, what is launched from here on does
             if sum_.sent.data_ptr() != sum_.gradients[0].data_ptr():
                 sums = sum_.sent.split([gradient.numel() for gradient in sum_.gradients])
                 torch._foreach_copy_([_in_memory(gradient) for gradient in sum_.gradients], list(sums))
-        self._under_way = []
 
-    def _made(self, parameter: nn.Parameter) -> None:
-        if self._going_back:
-            self._begin([parameter.grad])
-
-    def _begin(self, gradients: list[Tensor]) -> None:
+    def _begin(self, gradients: list[Tensor]) -> _Sum:
         flat = [_in_memory(gradient).to(self._type) for gradient in gradients]
         sent = flat[0] if len(flat) == 1 else torch.cat(flat)
-        self._under_way.append(_Sum(gradients, sent, torch.distributed.all_reduce(sent, async_op=True)))
+        return _Sum(gradients, sent, torch.distributed.all_reduce(sent, async_op=True))
 
 
 class _Sum(NamedTuple):

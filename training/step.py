@@ -254,11 +254,11 @@ class TrainingStep:
         self.optimiser.zero_grad(set_to_none=True)  # what a recording that failed may have left
         result = self._evaluate(inputs, annealing)
         self._batch_figures = {name: value.detach().float() for name, value in result.figures.items()}
-        if self._exchange is None:
-            result.loss.backward()
+        loss = result.loss / self._processes  # so that the processes' sum is the mean
+        if self._exchange is None or self._unproven:
+            loss.backward()
         else:
-            loss = result.loss / self._processes  # so that the processes' sum is the mean
-            self._exchange.sum_over_processes(loss.backward, meanwhile=not self._unproven)
+            self._exchange.sum_over_processes(loss.backward)
 
     def _evaluated(self, inputs: tuple, annealing: bool) -> Objective:
         return self._objective(self._in_precision, *inputs, annealing)
@@ -309,18 +309,34 @@ class TrainingStep:
             self._evaluate = torch.compile(self._evaluated, dynamic=False)
 
     def _first_gradients(self, inputs: tuple, annealing: bool) -> None:
-        """Gradients of the first step: where compiling fails, say so and go on without. No weight has changed yet."""
+        """Gradients of the first step: where compiling fails, say so and go on without. No weight has changed yet.
+
+        Processes that exchange gradients all go on without where it fails in one: compiled networks make their
+        gradients in another order.
+        """
+        failure = None
         try:
             self._gradients(inputs, annealing)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # what a compiler and its backends raise has no common class
-            say(f"training without torch.compile, which failed: {first_line(error)}")
+            failure = first_line(error)
+        if self._in_any_process(failure is not None):
+            say(f"training without torch.compile, which failed: {failure or 'in another process'}")
             self._execution = replace(self._execution, compile="none")
             self._evaluate = self._evaluated
             for owner, name, function in self._launched:
                 setattr(owner, name, function)
             self._gradients(inputs, annealing)
+        if self._exchange is not None:
+            self._exchange.sum_over_processes()
+
+    def _in_any_process(self, here: bool) -> bool:
+        if self._exchange is None:
+            return here
+        anywhere = torch.tensor(float(here), device=self.device)
+        torch.distributed.all_reduce(anywhere, torch.distributed.ReduceOp.MAX)
+        return bool(anywhere)
 
     def _modules(self, kinds: tuple[type, ...]) -> list[nn.Module]:
         return [module for module in self._model.modules() if isinstance(module, kinds)]

@@ -4,6 +4,7 @@ import datetime
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -53,7 +54,8 @@ def exchange_shares(rank):
         results[exchanged] = [parameter.grad for parameter in ours]
         for parameter in ours:
             parameter.grad = None
-        exchange.sum_over_processes(partial(backward, ours, rank), meanwhile=False)
+        backward(ours, rank)
+        exchange.sum_over_processes()
         results[f"{exchanged}, afterwards"] = [parameter.grad for parameter in ours]
         for parameter in ours:
             parameter.grad = None
@@ -104,14 +106,17 @@ def test_a_parameter_without_gradient_has_none_and_the_others_their_sum(exchange
             torch.testing.assert_close(got, sum_, rtol=1e-6 if kind == "float32" else 2e-2, atol=0)
 
 
-def test_nothing_is_exchanged_of_a_backward_pass_that_fails(monkeypatch):
-    def fails():
-        (ours[0].sum()).backward()
-        raise RuntimeError("no compiler")
+def test_a_large_gradient_is_exchanged_before_the_backward_pass_ends(monkeypatch):
+    def backward_pass():
+        for parameter in (ours[0], ours[2], ours[1]):
+            parameter.sum().backward()
+            happened.append("passed")
 
-    ours, sent = parameters(), []
+    ours, happened = parameters(), []
     monkeypatch.setattr(gradient_exchange, "LARGE", 1000)
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor, async_op: sent.append(tensor))
-    with pytest.raises(RuntimeError, match="no compiler"):
-        GradientExchange(ours, "float32").sum_over_processes(fails, meanwhile=False)
-    assert not sent
+    work = SimpleNamespace(wait=lambda: happened.append("waited"))
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor, async_op: happened.append(len(tensor)) or work)
+    GradientExchange(ours, "float32").sum_over_processes(backward_pass)
+    assert happened == [10000, "passed", "passed", "passed", 8 * 4 * 9 + 7, "waited", "waited"]
+    ours[0].sum().backward()
+    assert happened[-1] == "waited", "only while it is told to"

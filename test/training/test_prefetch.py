@@ -104,6 +104,30 @@ def test_the_time_waited_is_told(scenes):
         assert batches.seconds_waited > 0.1
 
 
+class Event:
+    """Stands in for a CUDA event that is recorded at a time, in milliseconds; None: it is yet to come."""
+
+    def __init__(self, time):
+        self.time = time
+
+    def query(self):
+        return self.time is not None
+
+    def elapsed_time(self, later):
+        return later.time - self.time
+
+
+def test_a_gpu_waits_from_its_last_work_until_the_batch_is_ready(scenes):
+    with Prefetch(stream(scenes), SCALE, CPU) as batches:
+        before = batches.seconds_waited
+        last = Event(None)
+        batches._waits.extend([(Event(100), Event(130)), (Event(200), Event(150)), (Event(300), last)])
+        assert batches.seconds_waited - before == pytest.approx(0.030), "the second was ready before it was needed"
+        last.time = 305
+        assert batches.seconds_waited - before == pytest.approx(0.035)
+        assert not batches._waits
+
+
 def test_page_locked_buffers_hold_the_frames_and_wait_for_the_copy_before(scenes, monkeypatch):
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *shape, pin_memory, **options: empty(*shape, **options))
@@ -130,3 +154,14 @@ def test_on_a_gpu_batches_are_the_same(scenes):
         for _, (draw, frames) in zip(range(20), stream(scenes), strict=False):
             made_ready = next(batches)
             assert_equal_batches(made_ready, assemble(draw, frames, SCALE, device))
+
+    def slow():
+        for item in stream(scenes):
+            time.sleep(0.05)
+            yield item
+
+    with Prefetch(slow(), SCALE, device) as batches:
+        for _ in range(4):
+            next(batches)
+        torch.cuda.synchronize()
+        assert batches.seconds_waited > 0.1

@@ -12,6 +12,7 @@ import torch.distributed
 import torch.multiprocessing
 
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, evidence_lower_bound
+from training import gradient_exchange
 from training import step as step_module
 from training.data.sampling import Batch
 from training.nested import form_of, mapped, tensors_of
@@ -340,16 +341,27 @@ def test_forms_differ_by_what_is_there_and_its_size():
 def share_of_training(rank, rendezvous, folder, steps):
     """What one of two processes does, with either way of exchanging gradients."""
     torch.set_num_threads(1)
+    gradient_exchange.LARGE = 1000  # the cores' gradients are, while the backward pass goes on
     torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
     for exchange in ("float32", "bfloat16"):
         torch.save(trained_on_share(rank, exchange, steps), folder / f"{exchange}-{rank}.pt")
+    compiler = torch.compile
+
+    def failing_in_the_second(function, **options):
+        return fails if rank else compiler(function, backend="aot_eager", **options)
+
+    def fails(*arguments):
+        raise RuntimeError("no compiler")
+
+    torch.compile = failing_in_the_second
+    torch.save(trained_on_share(rank, "float32", steps, compile="blocks"), folder / f"no-compiler-{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-def trained_on_share(rank, exchange, steps):
+def trained_on_share(rank, exchange, steps, compile="none"):
     """What a process has in the end; it drops depth now and then, so that some weights get no gradient."""
     model = small_model()
-    execution = replace(PLAIN, exchange=exchange)
+    execution = replace(PLAIN, exchange=exchange, compile=compile)
     step = TrainingStep(model, placenet_objective, execution, CPU, bf16=False, clip_gradient=50.0, processes=2)
     half = SCENES // 2
     rows = slice(rank * half, (rank + 1) * half)
@@ -357,7 +369,7 @@ def trained_on_share(rank, exchange, steps):
     for number in range(steps):
         batch = mapped(batch_of(number, depth=number % 2 == 0), lambda tensor: tensor[rows])
         step(batch, noise_of(number, rows=queries), NOW)
-    return {"model": model.state_dict(), "figures": step.figures()}
+    return {"model": model.state_dict(), "figures": step.figures(), "compile": step.execution.compile}
 
 
 @pytest.fixture(scope="module")
@@ -368,7 +380,7 @@ def of_two(tmp_path_factory):
     torch.multiprocessing.start_processes(share_of_training, arguments, nprocs=2, start_method="spawn")
     return {
         exchange: [torch.load(folder / f"{exchange}-{rank}.pt", weights_only=True) for rank in range(2)]
-        for exchange in ("float32", "bfloat16")
+        for exchange in ("float32", "bfloat16", "no-compiler")
     }
 
 
@@ -384,6 +396,13 @@ def test_two_processes_with_half_the_batch_each_equal_one(of_two):
     figures = step.figures()
     assert first["figures"]["loss"] == pytest.approx(figures["loss"], rel=1e-5)
     assert first["figures"]["gradient_norm"] == pytest.approx(figures["gradient_norm"], rel=1e-3)
+
+
+def test_where_compiling_fails_in_one_process_all_go_on_without(of_two):
+    first, second = of_two["no-compiler"]
+    assert first["compile"] == second["compile"] == "none"
+    assert_equal_weights(with_weights(first), with_weights(second))
+    assert_equal_weights(with_weights(first), with_weights(of_two["float32"][0]))
 
 
 def test_gradients_exchanged_in_bfloat16_change_the_weights_by_their_rounding(of_two):
