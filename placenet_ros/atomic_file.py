@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import glob
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Iterator
 
-UNFINISHED = ".part"  # how the name of a file ends until it is whole
+UNFINISHED = ".part"  # how the name of a file ends until it is whole, after the number of the process that writes it
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, beside `path`, that takes its place when the block ends; where it raises, nothing is left.
 
-    Raises OSError.
+    What a process that was killed left of the same file is removed. Raises OSError.
     """
+    _remove_leftovers(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     file = open(temporary, "wb")
     try:
@@ -25,7 +27,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        temporary.unlink()  # gives a full disk back what it took
+        with suppress(OSError):  # the error that ended the writing is the one to tell
+            temporary.unlink()  # gives a full disk back what it took
         raise
     _sync_folder(path.parent)
 
@@ -34,6 +37,25 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file in place of an older one. Raises OSError."""
     with whole_file(path) as file:
         file.write(data)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes that have ended left unfinished of a file."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*{UNFINISHED}"):
+        process = leftover.name[len(path.name) + 1:-len(UNFINISHED)]
+        if process.isdigit() and not _is_running(int(process)):
+            with suppress(OSError):  # another user's in a shared folder: no reason not to write beside it
+                leftover.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

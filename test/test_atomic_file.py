@@ -3,7 +3,10 @@
 import errno
 import os
 import resource
+import shutil
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -50,6 +53,47 @@ def test_a_full_disk_leaves_the_older_file_and_nothing_else(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert error.value.errno == errno.EFBIG
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+def test_an_error_is_told_although_the_unfinished_file_is_gone_with_its_folder(tmp_path):
+    path = tmp_path / "folder" / "file"
+    path.parent.mkdir()
+    with pytest.raises(ValueError, match="what went wrong"), whole_file(path):
+        shutil.rmtree(path.parent)
+        raise ValueError("what went wrong")
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from placenet_ros.atomic_file import whole_file
+with whole_file(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_killed_processes_left_of_a_file_is_gone_with_its_next_writing(tmp_path):
+    path, unfinished = tmp_path / "file [1]", set()
+    for _ in range(2):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout.readline() == b"writing\n"
+            left, = set(os.listdir(tmp_path)) - unfinished
+            writer.kill()
+        unfinished = {left}  # the second writer removes what the first one left
+    write_whole(path, b"new")
+    assert os.listdir(tmp_path) == ["file [1]"] and path.read_bytes() == b"new"
+
+
+def test_what_a_running_process_writes_and_other_files_stay(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    others = {f"file.{os.getppid()}.part", f"file.bak.{ended.pid}.part", f"other.{ended.pid}.part", "file.part"}
+    for name in others:
+        (tmp_path / name).write_bytes(b"half")
+    write_whole(tmp_path / "file", b"new")
+    assert set(os.listdir(tmp_path)) == others | {"file"}
 
 
 def test_file_and_folder_are_on_the_disk_in_the_order_that_a_loss_of_power_needs(tmp_path, monkeypatch):
