@@ -7,7 +7,7 @@ import statistics
 from collections import deque
 
 # Errors that an evaluation elsewhere counts as: a few keyframes here say more of what this camera sees from one to the
-# next. In made houses these errors are some 0.6 of the shipped weights' evaluation.
+# next.
 FEWEST = 3
 KEPT = 200  # the last ones: a few minutes' drive
 LEAST = 0.5  # of 255: what rounding to whole grey levels makes
