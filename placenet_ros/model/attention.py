@@ -82,10 +82,10 @@ class SceneAttention:
 
     def __init__(self, attention: Mapping[str, ModalityAttention], keys: Mapping[str, Tensor],
                  values: Mapping[str, Tensor], total: Tensor, hold_weight: bool) -> None:
-        self.tokens = sum(tokens.shape[1] for tokens in keys.values())
         self.values = total.new_zeros(total.shape[0], 0, total.shape[2])  # b t c, times gamma; see `weights`
         self._total = total.movedim(2, -1).contiguous()  # b q g g c: laid out once for all layers
         self._tokens = [tokens.shape[1] for tokens in keys.values()]
+        self.num_tokens = sum(self._tokens)
         modalities = [(attention[modality], keys[modality], values[modality], hold_weight) for modality in keys]
         self._apart = modalities if max(self._tokens, default=0) > MOST_TOKENS_SCORED_AT_ONCE else []
         if modalities and not self._apart:
@@ -99,7 +99,7 @@ class SceneAttention:
         if self._apart:
             for module, *arguments in self._apart:
                 total = total + module(hidden, *arguments).to(total.dtype)
-        elif self._tokens:
+        elif self.num_tokens:
             attended = torch.baddbmm(self._total.flatten(1, 3), self._softmax(hidden), self.values)
             total = attended.view_as(self._total).flatten(0, 1).movedim(-1, 1)
         return total
@@ -107,10 +107,13 @@ class SceneAttention:
     def weights(self, hidden: Tensor) -> Tensor:
         """Of each of `values` at each place, (b * q, t, g, g): what attention adds to R is their sum, so weighted.
 
-        Not with more than MOST_TOKENS_SCORED_AT_ONCE.
+        Only while no modality has more than MOST_TOKENS_SCORED_AT_ONCE tokens.
         """
         n, _, g, _ = hidden.shape
-        if not self.tokens:
+        assert not self._apart, (
+            f"weights are worked out for at most {MOST_TOKENS_SCORED_AT_ONCE} tokens of a modality, not for "
+            f"{max(self._tokens)} tokens")
+        if not self.num_tokens:
             return hidden.new_zeros(n, 0, g, g)
         return self._softmax(hidden).reshape(n, g, g, -1).movedim(-1, 1)
 

@@ -95,7 +95,7 @@ class SharedCorePrediction:
         same = way.outputs(way.inputs(side_by_side([viewpoint, *reprojected])) @ self._beside_total, b * q)
         same = same + self._core.cell.gates.bias[:, None, None]
         beside, weights = attention, self._total[:, None].expand(-1, b, -1, -1)
-        if attention.tokens < min(config.representation_channels, MOST_TOKENS_SCORED_AT_ONCE):
+        if attention.num_tokens < min(config.representation_channels, MOST_TOKENS_SCORED_AT_ONCE):
             total = way.inputs(scene.total.expand(-1, -1, config.grid_size, config.grid_size))  # v b*tiles c
             values = attention.values.flatten(0, 1).expand(len(total), -1, -1)  # v b*t c
             parts = [total.shape[1], values.shape[1]]

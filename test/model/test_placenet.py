@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, SceneRepresentation, evidence_lower_bound
+from placenet_ros.model.attention import MOST_TOKENS_SCORED_AT_ONCE, SceneAttention
 from placenet_ros.model.placenet import ImageHead
 
 SMALL = PlaceNetConfig(image_size=32, representation_channels=16, hidden_channels=8, canvas_channels=8, layers=3,
@@ -107,6 +108,15 @@ def test_attention_weighs_the_tokens_of_all_observations_by_one_softmax():
     torch.testing.assert_close(attention(hidden, scene.keys["r"], scene.values["r"], False), expected)
 
 
+def test_weights_of_more_tokens_than_are_scored_at_once_are_refused_with_both_numbers():
+    model, tokens = build(attention="r"), torch.randn(1, MOST_TOKENS_SCORED_AT_ONCE + 1, 16)
+    attention = SceneAttention(model.attention, {"r": tokens}, {"r": tokens}, torch.zeros(1, 1, 16, 8, 8), False)
+    hidden = torch.randn(1, 8, 8, 8)
+    assert attention(hidden).shape == (1, 16, 8, 8)
+    with pytest.raises(AssertionError, match="at most 1024 tokens .* not for 1025"):
+        attention.weights(hidden)
+
+
 def test_a_prediction_looks_at_the_observations_not_at_the_truth():
     model = build()
     viewpoints, images = query(model.config)
@@ -159,18 +169,18 @@ def test_an_expected_error_has_bounds_whatever_the_weights():
         assert least < error.min() and error.max() <= greatest
 
 
-def test_shipped_weights_predict_the_same_beside_an_expected_error():
+def test_shipped_weights_predict_the_same_without_their_expected_error():
     shipped = PlaceNet.from_pretrained(SHIPPED)
-    assert not shipped.config.predict_error
-    telling = PlaceNet(dataclasses.replace(shipped.config, predict_error=True)).eval()
-    missing = telling.load_state_dict(shipped.state_dict(), strict=False)
-    assert missing.missing_keys == ["image_head.error.weight", "image_head.error.bias"] and not missing.unexpected_keys
+    silent = PlaceNet(dataclasses.replace(shipped.config, predict_error=False)).eval()
+    keys = silent.load_state_dict(shipped.state_dict(), strict=False)
+    assert sorted(keys.unexpected_keys) == ["image_head.error.bias", "image_head.error.weight"]
+    assert not keys.missing_keys
     viewpoints, _ = query(shipped.config, b=1, q=1)
     observations = observe(shipped.config, b=1, m=2)
     with torch.inference_mode():
-        views, told = (model.predict_view(model.encode(observations), viewpoints, temperature=0.0)
-                       for model in (shipped, telling))
-    assert views.error is None and told.error is not None
+        told, views = (model.predict_view(model.encode(observations), viewpoints, temperature=0.0)
+                       for model in (shipped, silent))
+    assert told.error is not None and views.error is None
     assert torch.equal(views.images, told.images)
 
 
