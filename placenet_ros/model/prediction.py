@@ -51,7 +51,7 @@ class SharedCorePrediction:
     def __init__(self, model: PlaceNet) -> None:
         config, (core,) = model.config, model.generation_cores
         self._model, self._core = model, core
-        self._way = WinogradConvolution(core.cell.gates.kernel_size[0], config.grid_size)
+        self._way = WinogradConvolution(config.grid_size)
         weights = self._way.weights(core.cell.gates.weight).split(
             [config.hidden_channels, VIEWPOINT_SIZE, config.representation_channels,
              config.reprojection_channels if config.reprojection else 0, config.latent_channels], dim=1)

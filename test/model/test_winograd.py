@@ -10,8 +10,8 @@ from placenet_ros.model.winograd import WinogradConvolution
 def test_its_results_are_those_of_a_convolution(n, size):
     torch.manual_seed(0)
     pictures, weight = torch.randn(n, 7, size, size), torch.randn(6, 7, 5, 5) / 13  # results of about 1
-    way = WinogradConvolution(5, size)
-    outputs = way.outputs(way.inputs(pictures) @ way.weights(weight), n)
+    winograd = WinogradConvolution(size)
+    outputs = winograd.outputs(winograd.inputs(pictures) @ winograd.weights(weight), n)
     expected = F.conv2d(pictures.double(), weight.double(), padding=2)
     assert (outputs - expected).abs().max() < 3e-5
     assert outputs.is_contiguous(memory_format=torch.channels_last)
@@ -19,4 +19,4 @@ def test_its_results_are_those_of_a_convolution(n, size):
 
 def test_a_size_that_tiles_do_not_fill_is_refused():
     with pytest.raises(ValueError, match="multiple of 4, not 10"):
-        WinogradConvolution(5, 10)
+        WinogradConvolution(10)
