@@ -2,7 +2,8 @@
 
 Training casts weights at each step (autocasting), because the optimiser changes them in float32. Prediction does not
 change them: they are cast here, once, and laid out as the convolutions read them. A model with a shared core, in
-float32 on a processor, is made to predict by prediction.py.
+float32 on a processor, is made to predict by prediction.py. On processors with instructions for bfloat16, bfloat16 was
+compared with float32 layer by layer only, not with prediction.py.
 """
 from __future__ import annotations
 
@@ -29,8 +30,10 @@ def inference_precision(device: torch.device) -> torch.dtype:
 
 
 def ready_for_inference(model: PlaceNet, device: torch.device, precision: torch.dtype | None = None) -> PlaceNet:
-    """The same model, changed: on `device`, in eval mode, without gradients, its weights in `precision` and not to be
-    changed any more.
+    """The same model, changed: on `device`, in eval mode, without gradients, its weights in `precision`.
+
+    It stays ready while its weights do: where they are loaded, moved, cast or trained again, it predicts layer by layer
+    until it is made ready again.
 
     Args:
         model: its weights in any precision.

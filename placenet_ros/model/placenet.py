@@ -222,7 +222,24 @@ class PlaceNet(nn.Module):
             look_size(config.representation_channels), config.embedding_channels) if config.embedding_channels else None
         self.reconstruct_layer = reconstruct_layer  # training may put compiled ones in their places
         self.project = reproject if config.close_gaps else draw_points
-        self.prediction: SharedCorePrediction | None = None  # what predicts instead of `predict_layer`, if anything
+        # What predicts instead of `predict_layer`, if anything: made of the weights as they were then.
+        self.prediction: SharedCorePrediction | None = None
+        self.register_load_state_dict_post_hook(_forget_prediction)
+
+    def _apply(self, *arguments: Any, **options: Any) -> PlaceNet:
+        """What moves and casts weights (`to`, `float`, ...)."""
+        self.prediction = None
+        return super()._apply(*arguments, **options)
+
+    def train(self, mode: bool = True) -> PlaceNet:
+        if mode:
+            self.prediction = None
+        return super().train(mode)
+
+    def requires_grad_(self, requires_grad: bool = True) -> PlaceNet:
+        if requires_grad:
+            self.prediction = None
+        return super().requires_grad_(requires_grad)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> PlaceNet:
@@ -423,8 +440,21 @@ class PlaceNet(nn.Module):
     def scene_at_queries(self, scene: SceneRepresentation, query_viewpoints: Tensor, dtype: torch.dtype,
                          hold_attention_weights: bool = False) \
             -> tuple[SceneAttention, list[Tensor], Tensor | None]:
-        """R and attention at each query, what stands beside it in the cores, and the reprojected picture (n, *, s,
-        s)."""
+        """What the cores are told of a scene at its queries.
+
+        Args:
+            scene: of b scenes.
+            query_viewpoints: (b, q, 7), see viewpoints.py.
+            dtype: of what the cores read.
+            hold_attention_weights: as in `forward`.
+
+        Returns:
+            R and attention, which make (n, c, g, g) of hidden states (n, d, g, g) at each layer.
+            What the cores read beside that, the same at all layers: with reprojection a list of one tensor (n,
+                `reprojection_channels`, g, g), else an empty one.
+            The reprojected picture (n, `reprojected_channels`, s, s); None without reprojection. Where the observations
+                have no depth it is 0, not None.
+        """
         q, config = query_viewpoints.shape[1], self.config
         total = scene.total.to(dtype)[:, None].expand(-1, q, -1, config.grid_size, config.grid_size)
         attended = SceneAttention(self.attention, scene.keys, scene.values, total, hold_attention_weights)
@@ -443,6 +473,11 @@ class PlaceNet(nn.Module):
         picture = self.project(cloud, query_viewpoints, self.config.position_scale, self.config.field_of_view_degrees)
         channels = [picture.colour, picture.certainty, picture.depth / DEPTH_RANGE_M, picture.further]
         return torch.cat(channels, dim=2).flatten(0, 1)
+
+
+def _forget_prediction(model: PlaceNet, _: Any) -> None:
+    """After other weights were loaded."""
+    model.prediction = None
 
 
 def _first_queries(count: int, b: int, q: int, device: torch.device) -> Tensor:

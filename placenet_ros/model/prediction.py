@@ -1,4 +1,4 @@
-"""Views predicted on a processor by a model whose layers share one core, in a third to half of the time.
+"""Views predicted on a processor by a model whose layers share one core.
 
 The results are those of `PlaceNet`'s layers one after another, to rounding. What they repeat is left out:
 
@@ -11,8 +11,8 @@ The results are those of `PlaceNet`'s layers one after another, to rounding. Wha
 - The first layer's hidden state is 0.
 - Painting the canvas and the image head's first convolution of it are both linear: one transposed convolution.
 
-Weights are made ready for this once, so they must not change any more. float32 only: Winograd's rounding is too coarse
-for less.
+Weights are made ready for this once, so they must not change any more: `PlaceNet` gives this up where it is loaded,
+moved, cast or trained again. float32 only: Winograd's rounding is too coarse for less.
 
 Shapes: b scenes, q query views of each, n = b * q, g grid size, s image size, d hidden channels, c
 `representation_channels`, t tokens of all modalities, v and tiles as in winograd.py.
@@ -40,25 +40,31 @@ if TYPE_CHECKING:
 class _Layers(NamedTuple):
     """What all layers of n views have in common."""
 
-    same: Tensor  # n 4*d g g: the gates' part that no layer changes, their bias with it
-    beside: Callable[[Tensor], Tensor]  # hidden state (n, d, g, g) -> what stands beside it in the core, (n, *, g, g)
-    weights: Tensor  # v*b *+latent channels 4*d: the core's for the latent and that
+    # (n, 4 * d, g, g): the gates' part that no layer changes, their bias with it.
+    fixed_gates: Tensor
+    # Of hidden states (n, d, g, g): R and attention (n, a, g, g), a = c, or the tokens' weights alone, a = t.
+    attended: Callable[[Tensor], Tensor]
+    # (v * b, latent channels + a, 4 * d): of each product, the core's weights of the latent and of `attended`.
+    weights: Tensor
 
 
 class SharedCorePrediction:
     """`paint` is what a model predicts; the model shares its core, is on the CPU and in float32."""
 
     def __init__(self, model: PlaceNet) -> None:
+        kinds = {(weight.device.type, weight.dtype) for weight in model.parameters()}
+        assert model.config.shared_core, "the model must have a shared core"
+        assert kinds == {("cpu", torch.float32)}, f"the model must be on the CPU in float32, not {kinds}"
         config, (core,) = model.config, model.generation_cores
         self._model, self._core = model, core
-        self._way = WinogradConvolution(config.grid_size)
-        weights = self._way.weights(core.cell.gates.weight).split(
+        self._winograd = WinogradConvolution(config.grid_size)
+        weights = self._winograd.weights(core.cell.gates.weight).split(
             [config.hidden_channels, VIEWPOINT_SIZE, config.representation_channels,
              config.reprojection_channels if config.reprojection else 0, config.latent_channels], dim=1)
         hidden, viewpoint, total, reprojected, latent = weights  # v * 4*d each
         self._hidden, self._total, self._latent = (part.contiguous() for part in (hidden, total, latent))
-        self._beside_total = torch.cat([viewpoint, reprojected], dim=1)
-        self._prior = self._way.weights(model.prior_head.weight)  # v d 2*latent channels
+        self._fixed_inputs = torch.cat([viewpoint, reprojected], dim=1)
+        self._prior = self._winograd.weights(model.prior_head.weight)  # v d 2*latent channels
         self._head = _HeadOfStates(model.image_head, core.up_hidden)
 
     def paint(self, scene: SceneRepresentation, query_viewpoints: Tensor, noise: Tensor, temperature: float,
@@ -67,21 +73,22 @@ class SharedCorePrediction:
 
         temperature, between: as in `PlaceNet.predict_view`.
         """
-        (b, q), way, bias = query_viewpoints.shape[:2], self._way, self._model.prior_head.bias[:, None, None]
+        (b, q), winograd = query_viewpoints.shape[:2], self._winograd
         layers, seen = self._layers(scene, query_viewpoints)
-        hidden = cell = painted = torch.zeros_like(layers.same.chunk(4, dim=1)[0])
+        bias = self._model.prior_head.bias[:, None, None]
+        hidden = cell = painted = torch.zeros_like(layers.fixed_gates.chunk(4, dim=1)[0])
         prior = bias.expand(b * q, -1, *hidden.shape[2:])
-        products = layers.same.new_zeros(len(self._hidden), b * q * way.tiles, layers.same.shape[1])
+        products = hidden.new_zeros(len(self._hidden), b * q * winograd.tiles, layers.fixed_gates.shape[1])
         for number, noise_here in enumerate(noise):
             if number:  # the first layer's hidden state is 0
-                inputs = way.inputs(hidden)
-                products, prior = inputs @ self._hidden, way.outputs(inputs @ self._prior, b * q) + bias
+                inputs = winograd.inputs(hidden)
+                products, prior = inputs @ self._hidden, winograd.outputs(inputs @ self._prior, b * q) + bias
             mean, std = mean_and_std(prior)
             latent = mean + temperature * std * noise_here
-            inputs = way.inputs(side_by_side([latent, layers.beside(hidden)]))
+            inputs = winograd.inputs(side_by_side([latent, layers.attended(hidden)]))
             inputs, sums = (part.unflatten(1, (b, -1)).flatten(0, 1) for part in (inputs, products))  # v*b q*tiles *
             sums.baddbmm_(inputs, layers.weights)  # into the products
-            hidden, cell = gated(way.outputs(sums, b * q) + layers.same, cell)
+            hidden, cell = gated(winograd.outputs(sums, b * q) + layers.fixed_gates, cell)
             painted = painted + hidden
             if between is not None:
                 between()
@@ -89,21 +96,21 @@ class SharedCorePrediction:
 
     def _layers(self, scene: SceneRepresentation, query_viewpoints: Tensor) -> tuple[_Layers, Tensor | None]:
         """And the reprojected picture (n, *, s, s), if the model makes one."""
-        (b, q), config, way = query_viewpoints.shape[:2], self._model.config, self._way
+        (b, q), config, winograd = query_viewpoints.shape[:2], self._model.config, self._winograd
         viewpoint, = viewpoint_maps([self._core], query_viewpoints.flatten(0, 1))
         attention, reprojected, seen = self._model.scene_at_queries(scene, query_viewpoints, viewpoint.dtype)
-        same = way.outputs(way.inputs(side_by_side([viewpoint, *reprojected])) @ self._beside_total, b * q)
-        same = same + self._core.cell.gates.bias[:, None, None]
-        beside, weights = attention, self._total[:, None].expand(-1, b, -1, -1)
+        products = winograd.inputs(side_by_side([viewpoint, *reprojected])) @ self._fixed_inputs
+        fixed_gates = winograd.outputs(products, b * q) + self._core.cell.gates.bias[:, None, None]
+        attended, weights = attention, self._total[:, None].expand(-1, b, -1, -1)
         if attention.num_tokens < min(config.representation_channels, MOST_TOKENS_SCORED_AT_ONCE):
-            total = way.inputs(scene.total.expand(-1, -1, config.grid_size, config.grid_size))  # v b*tiles c
+            total = winograd.inputs(scene.total.expand(-1, -1, config.grid_size, config.grid_size))  # v b*tiles c
             values = attention.values.flatten(0, 1).expand(len(total), -1, -1)  # v b*t c
             parts = [total.shape[1], values.shape[1]]
             total, weights = (torch.cat([total, values], dim=1) @ self._total).split(parts, dim=1)  # read but once
-            same = same + way.outputs(total, b).repeat_interleave(q, dim=0)
-            beside, weights = attention.weights, weights.unflatten(1, (b, -1))
+            fixed_gates = fixed_gates + winograd.outputs(total, b).repeat_interleave(q, dim=0)
+            attended, weights = attention.weights, weights.unflatten(1, (b, -1))
         weights = torch.cat([self._latent[:, None].expand(-1, b, -1, -1), weights], dim=2).flatten(0, 1)
-        return _Layers(same, beside, weights), seen
+        return _Layers(fixed_gates, attended, weights), seen
 
 
 class _HeadOfStates:

@@ -7,6 +7,7 @@ import torch
 
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig
 from placenet_ros.model.inference import ready_for_inference
+from placenet_ros.model.prediction import SharedCorePrediction
 
 CPU = torch.device("cpu")
 SHIPPED = Path(__file__).parents[2] / "weights" / "placenet-small"
@@ -103,9 +104,72 @@ def test_what_cannot_wait_is_done_after_each_layer():
 def test_it_draws_the_same_noise_and_takes_the_same_temperature():
     model = ready()
     scene, query, _ = asked(model)
-    drawn = [way(scene, query, torch.Generator().manual_seed(3), 0.5)
-             for way in (model.predict_view, lambda *arguments: layer_by_layer(model, *arguments))]
+    drawn = [predict(scene, query, torch.Generator().manual_seed(3), 0.5)
+             for predict in (model.predict_view, lambda *arguments: layer_by_layer(model, *arguments))]
     assert (drawn[0].images - drawn[1].images).abs().max() < 1e-5
+
+
+def assert_predicts_with_its_weights(model, asked_for):
+    """As a model does that was never made ready."""
+    scene, query, noise = asked_for
+    fresh = PlaceNet(model.config).eval()
+    fresh.load_state_dict(model.state_dict())
+    expected = fresh.predict(scene, query, noise=noise)
+    assert (model.predict(scene, query, noise=noise) - expected).abs().max() < 1e-5
+
+
+def other_weights(model):
+    """Of the same names and shapes."""
+    return {name: weight + 0.1 * torch.randn_like(weight) for name, weight in model.state_dict().items()}
+
+
+def test_weights_loaded_after_it_was_made_ready_are_those_it_predicts_with():
+    model = ready()
+    asked_for = asked(model)
+    before = model.predict(*asked_for[:2], noise=asked_for[2])
+    model.load_state_dict(other_weights(model))
+    assert_predicts_with_its_weights(model, asked_for)
+    assert (model.predict(*asked_for[:2], noise=asked_for[2]) - before).abs().max() > 1e-3
+    assert_same(ready_for_inference(model, CPU, torch.float32), *asked_for)
+
+
+@pytest.mark.parametrize("afterwards", [
+    lambda model: model.train(), lambda model: model.requires_grad_(True),
+    lambda model: model.requires_grad_(True).train().eval().requires_grad_(False),
+], ids=["train", "requires_grad_", "and made ready to predict by hand"])
+def test_a_model_that_is_trained_again_predicts_with_what_it_learns(afterwards):
+    model = ready()
+    asked_for = asked(model)
+    afterwards(model)
+    for weight in model.parameters():
+        weight += 0.1 * torch.randn_like(weight)
+    assert_predicts_with_its_weights(model, asked_for)
+
+
+def test_a_model_that_is_moved_or_cast_predicts_with_the_weights_it_has_then():
+    model = ready()
+    asked_for = asked(model)
+    model.to(torch.bfloat16).float()  # rounded
+    for weight in model.parameters():
+        weight *= 1.5
+    assert_predicts_with_its_weights(model, asked_for)
+    model = ready().to(torch.float64)
+    assert model.prediction is None
+
+
+def test_a_model_that_stays_as_it_is_stays_ready():
+    model = ready().eval().requires_grad_(False)
+    assert model.prediction is not None
+
+
+@pytest.mark.parametrize("model, words", [
+    (lambda: PlaceNet(PlaceNetConfig(**{**SIZES, "shared_core": False})), "shared core"),
+    (lambda: PlaceNet(PlaceNetConfig(**SIZES)).bfloat16(), "float32, not .*bfloat16"),
+    (lambda: PlaceNet(PlaceNetConfig(**SIZES)).to("meta"), "on the CPU .*meta"),
+])
+def test_what_it_cannot_predict_with_is_told_when_it_is_made(model, words):
+    with pytest.raises(AssertionError, match=words):
+        SharedCorePrediction(model())
 
 
 def test_cores_of_their_own_and_bfloat16_predict_layer_by_layer():
