@@ -204,8 +204,8 @@ def test_compiled_training_equals_eager_training(config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "compile", compile_without_generating_code)
     train(replace(config, run=str(tmp_path / "compiled"), execution=ExecutionConfig(compile="blocks")), "test")
-    # all layers, the image head, and what follows the tower's convolutions
-    assert compiled == ["reconstruct_layer", "forward", "finished"]
+    # all layers, the image head, what follows the tower's convolutions, and how this configuration reprojects
+    assert compiled == ["reconstruct_layer", "forward", "finished", "draw_points"]
     weights = PlaceNet.from_pretrained(tmp_path / "compiled" / "weights").state_dict()
     assert all(torch.allclose(tensor, weights[name], atol=1e-5) for name, tensor in result(config).items())
 
