@@ -18,6 +18,7 @@ from training.nested import form_of, tensors_of
 from training.trajectory import Trajectory
 
 CPU = torch.device("cpu")
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 CONFIG = SamplingConfig(window=10, fewest_observations=2, most_observations=6, queries=3, drop_depth=0.3)
 SCALE = 3.0
 
@@ -92,15 +93,18 @@ def test_no_more_is_made_ready_than_asked_for_and_closing_ends_the_thread(scenes
     assert "prefetch" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_the_time_waited_is_told(scenes):
+@pytest.mark.parametrize("device", [CPU, pytest.param(torch.device("cuda"), marks=NEEDS_GPU)], ids=str)
+def test_the_time_waited_is_told(scenes, device):
     def slow():
         for item in stream(scenes):
             time.sleep(0.05)
             yield item
 
-    with Prefetch(slow(), SCALE, CPU) as batches:
+    with Prefetch(slow(), SCALE, device) as batches:
         for _ in range(4):
             next(batches)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         assert batches.seconds_waited > 0.1
 
 
@@ -147,21 +151,10 @@ def test_page_locked_buffers_hold_the_frames_and_wait_for_the_copy_before(scenes
     assert buffer.holding(without).depth is None
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@NEEDS_GPU
 def test_on_a_gpu_batches_are_the_same(scenes):
     device = torch.device("cuda")
     with Prefetch(stream(scenes), SCALE, device) as batches:
         for _, (draw, frames) in zip(range(20), stream(scenes), strict=False):
             made_ready = next(batches)
             assert_equal_batches(made_ready, assemble(draw, frames, SCALE, device))
-
-    def slow():
-        for item in stream(scenes):
-            time.sleep(0.05)
-            yield item
-
-    with Prefetch(slow(), SCALE, device) as batches:
-        for _ in range(4):
-            next(batches)
-        torch.cuda.synchronize()
-        assert batches.seconds_waited > 0.1
