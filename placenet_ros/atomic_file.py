@@ -42,20 +42,21 @@ def write_whole(path: Path, data: bytes) -> None:
 def _remove_leftovers(path: Path) -> None:
     """Remove what processes that have ended left unfinished of a file."""
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.*{UNFINISHED}"):
-        process = leftover.name[len(path.name) + 1:-len(UNFINISHED)]
-        if process.isdigit() and not _is_running(int(process)):
+        number = leftover.name[len(path.name) + 1:-len(UNFINISHED)]  # with more in it, it is another file's
+        if number.isdigit() and writer_is_gone(leftover):
             with suppress(OSError):  # another user's in a shared folder: no reason not to write beside it
                 leftover.unlink()
 
 
-def _is_running(process: int) -> bool:
+def writer_is_gone(unfinished: Path) -> bool:
+    """Whether the process whose number stands before the last dot of an unfinished file's name has ended."""
     try:
-        os.kill(process, 0)
+        os.kill(int(unfinished.name.split(".")[-2]), 0)
     except ProcessLookupError:
+        return True
+    except (ValueError, OverflowError, OSError):  # no number, or another user's process
         return False
-    except PermissionError:
-        return True  # another user's
-    return True
+    return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from placenet_ros.atomic_file import writer_is_gone
 from training.configuration import UserError
 from training.data.manifest import (
     MANIFEST,
@@ -176,17 +177,6 @@ def _flat(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + name, value
 
 
-def _writer_is_gone(unfinished: Path) -> bool:
-    """Whether the process whose number an unfinished file bears has ended."""
-    try:
-        os.kill(int(unfinished.name.split(".")[-2]), 0)
-    except ProcessLookupError:
-        return True
-    except (ValueError, OSError):
-        return False
-    return False
-
-
 def _run(tasks: list[_Task], processes: int, out: Path, all_shards: int) -> None:
     """Write shards, by this process or by several others. Raises what the first of them to fail raises."""
     context = multiprocessing.get_context("spawn")  # a graphics context does not survive a fork
@@ -233,7 +223,7 @@ def _write_together(processes: int, context: Any, tasks: list[_Task], progress: 
 def _remove_leftovers(out: Path) -> None:
     """Remove what processes that have ended left unfinished."""
     for leftover in out.glob(".shard-*.part"):
-        if _writer_is_gone(leftover):
+        if writer_is_gone(leftover):
             leftover.unlink(missing_ok=True)
 
 
