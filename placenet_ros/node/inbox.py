@@ -131,7 +131,7 @@ class Inbox:
             elif self._has_restarted(sample):
                 self._episodes.begin()
                 self._drops.tell("odometry restart", ODOMETRY_LINE)
-                self._forget()
+                self._restart_odometry(sample.stamp)
             self._odometry.add(sample)
             self._condition.notify()
 
@@ -289,6 +289,14 @@ class Inbox:
         distance = np.linalg.norm(sample.pose.position - last.pose.position)
         gap = abs(sample.stamp - last.stamp) * 1e-9
         return self._odometry_jump > 0 and distance > self._odometry_jump + TOP_SPEED * gap
+
+    def _restart_odometry(self, stamp: int) -> None:
+        """Forget odometry, and images from before it began anew. Time goes on: later ones only came before it."""
+        self._odometry.clear()
+        if self._newest is not None and self._newest.stamp < stamp:
+            self._newest = None
+        if self._waiting is not None and self._waiting.stamp < stamp:
+            self._waiting = None
 
     def _forget(self) -> None:
         self._odometry.clear()

@@ -306,6 +306,31 @@ def test_odometry_that_restarts_begins_an_episode(inbox, restarted):
     assert inbox.take(0.0).episode == 2
 
 
+@pytest.mark.parametrize("is_taken", [False, True], ids=["in the slot", "taken out of it"])
+def test_an_image_that_comes_before_the_odometry_that_restarts_belongs_to_the_new_episode(inbox, drops, is_taken):
+    drive(inbox, 10.0, 11.0)
+    inbox.put_image(picture(11.15))
+    if is_taken:
+        assert inbox.take(0.0) is None
+    inbox.put_odometry(odometry(11.1, x=50.0))
+    inbox.put_odometry(odometry(11.2, x=50.0))
+    found = inbox.take(0.0)
+    assert (found.image.header.stamp, found.episode) == (11.15 * SECOND, 2)
+    assert found.odometry.pose.position[0] == 50.0
+
+
+@pytest.mark.parametrize("is_taken", [False, True], ids=["in the slot", "taken out of it"])
+def test_an_image_from_before_odometry_restarts_is_forgotten(inbox, drops, is_taken):
+    drive(inbox, 10.0, 11.0)
+    inbox.put_image(picture(11.05))
+    if is_taken:
+        assert inbox.take(0.0) is None
+    inbox.put_odometry(odometry(11.1, x=50.0))
+    inbox.put_odometry(odometry(11.2, x=50.0))
+    assert inbox.take(2 * WAIT) is None
+    assert not drops.counts()
+
+
 def test_gap_in_odometry_that_a_robot_can_have_driven_begins_no_episode(inbox):
     drive(inbox, 10.0, 11.0)
     inbox.put_odometry(odometry(14.0, x=1.1 + 3.0 * 0.6))
