@@ -301,7 +301,6 @@ def speed(arguments: argparse.Namespace, way: Variant, peak: float | None) -> It
 
 def prepared() -> None:
     """Set PyTorch up as training does."""
-    torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
 

@@ -23,7 +23,7 @@ import torch.distributed
 from torch import Tensor, nn
 
 Exchanged = Literal["float32", "bfloat16"]
-LARGE = 2**20  # values: such a gradient is exchanged by itself
+LARGE = 2**18  # values: such a gradient is exchanged by itself
 
 
 class GradientExchange:

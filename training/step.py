@@ -40,6 +40,7 @@ from placenet_ros.model import placenet, published
 from placenet_ros.model.captured import first_line, recorded
 from placenet_ros.model.convolution import finished
 from placenet_ros.model.depth_estimation import DepthEstimator
+from placenet_ros.model.reprojection import PointCloud
 from placenet_ros.model.representation import Tower
 from training.configuration import setting
 from training.data.sampling import Batch
@@ -52,24 +53,47 @@ MOST_GRAPHS = 64  # each takes some MiB beside the memory that all share
 UNUSED_STEPS = 2000  # a graph that was not replayed for so long gives way to a new one
 
 
-class Compiled(NamedTuple):
+def compiled(function: Callable) -> Callable:
+    """For inputs whose sizes do not change."""
+    return torch.compile(function, fullgraph=True, dynamic=False)
+
+
+def compiled_for_any_sizes(function: Callable) -> Callable:
+    return torch.compile(function, fullgraph=True, dynamic=True)
+
+
+def compiled_projection(function: Callable) -> Callable:
+    """`reproject` or `draw_points` for any number of observations, compiled once for one and once for more.
+
+    All other sizes are fixed: to reason about every one of them takes the compiler five times as long.
+    """
+    projection = torch.compile(function, fullgraph=True)
+
+    def project(cloud: PointCloud, *arguments: Any) -> Any:
+        for tensor in cloud:
+            torch._dynamo.maybe_mark_dynamic(tensor, 1)
+        return projection(cloud, *arguments)
+
+    return project
+
+
+class Block(NamedTuple):
     """A function of the network that a compiled one can stand in for."""
 
     owner: type[nn.Module]
     name: str
+    compile: Callable[[Callable], Callable]
     function: Callable | None = None  # what to compile; None: what the owner has there
 
 
 BLOCKS = (
-    Compiled(placenet.PlaceNet, "reconstruct_layer"),
-    Compiled(placenet.ImageHead, "forward"),
-    Compiled(published.InferenceCore, "forward"),
-    Compiled(published.GenerationCore, "forward"),
-)
-WITH_ANY_OBSERVATIONS = (  # compiled once for any number of them
-    Compiled(Tower, "finish", finished),
-    Compiled(DepthEstimator, "finish", finished),
-    Compiled(placenet.PlaceNet, "project"),
+    Block(placenet.PlaceNet, "reconstruct_layer", compiled),
+    Block(placenet.ImageHead, "forward", compiled),
+    Block(published.InferenceCore, "forward", compiled),
+    Block(published.GenerationCore, "forward", compiled),
+    Block(Tower, "finish", compiled_for_any_sizes, finished),
+    Block(DepthEstimator, "finish", compiled_for_any_sizes, finished),
+    Block(placenet.PlaceNet, "project", compiled_projection),
 )
 
 
@@ -185,12 +209,19 @@ class TrainingStep:
             self._graphs = StepGraphs(device)
         self._evaluate = self._evaluated
         self._unproven = self._execution.compile != "none"  # nothing compiled has run yet
+        self._searched: set[int] = set()  # numbers of query views n that algorithms were searched for
         self._launched: list[tuple[nn.Module, str, Callable]] = []  # functions that compiled ones stand in for
         self._compile()
 
     def __call__(self, batch: Batch, noise: Tensor, now: Now) -> None:
         """Learn from a batch (b, q) with noise (l, n, *, g, g), all on the device."""
         self._set_learning_rate(now.learning_rate)
+        # cuDNN tries its algorithms for the convolutions of query views, most of a step, which are the same in every
+        # form of input. Those of observations change with the number of these: to try for each takes a minute in all
+        # and gains under 1 %, so that theirs are chosen by rule.
+        views = noise.shape[1]
+        torch.backends.cudnn.benchmark = views not in self._searched
+        self._searched.add(views)
         inputs = (batch, noise, torch.full((), now.sigma, device=self.device))
         if self._graphs is not None:
             inputs = self._graphs.placed(inputs)
@@ -299,12 +330,11 @@ class TrainingStep:
     def _compile(self) -> None:
         """What `execution.compile` names. Compiling itself happens at the first use."""
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_GRAPHS)
-        for part in BLOCKS + WITH_ANY_OBSERVATIONS if self._execution.compile == "blocks" else ():
-            for owner in self._modules((part.owner,)):
-                launched = getattr(owner, part.name)
-                self._launched.append((owner, part.name, launched))
-                compiled = torch.compile(part.function or launched, fullgraph=True, dynamic=part not in BLOCKS)
-                setattr(owner, part.name, compiled)
+        for block in BLOCKS if self._execution.compile == "blocks" else ():
+            for owner in self._modules((block.owner,)):
+                launched = getattr(owner, block.name)
+                self._launched.append((owner, block.name, launched))
+                setattr(owner, block.name, block.compile(block.function or launched))
         if self._execution.compile == "whole":
             self._evaluate = torch.compile(self._evaluated, dynamic=False)
 

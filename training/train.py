@@ -210,7 +210,6 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
     if first:
         tell_of_data(config, stored)
     bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
-    torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
     # ---- Model, its average, the step with its optimiser; resumed where there is a checkpoint.
