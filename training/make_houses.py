@@ -16,7 +16,6 @@ from typing import Literal
 from training.configuration import UserError, argument, as_dict, parse, run_command, section, setting
 from training.data.manifest import sha256_of
 from training.data.shards import Description
-from training.data.workers import worker_count
 from training.data.writing import write_dataset
 from training.houses import (
     CLASS_NAMES,
@@ -29,6 +28,7 @@ from training.houses import (
     WalkConfig,
 )
 from training.houses.trajectory import GENERATOR_VERSION
+from training.workers import worker_count
 
 REMARKS_AT_MOST = 20
 

@@ -40,8 +40,8 @@ from placenet_ros.model import placenet, published
 from placenet_ros.model.captured import first_line, recorded
 from placenet_ros.model.convolution import finished
 from placenet_ros.model.depth_estimation import DepthEstimator
-from placenet_ros.model.reprojection import PointCloud
 from placenet_ros.model.representation import Tower
+from placenet_ros.model.reprojection import PointCloud
 from training.configuration import setting
 from training.data.sampling import Batch
 from training.gradient_exchange import Exchanged, GradientExchange

@@ -1,9 +1,9 @@
 """A model made ready to predict on a device: in the precision that is fastest there, its weights cast once.
 
 Training casts weights at each step (autocasting), because the optimiser changes them in float32. Prediction does not
-change them: they are cast here, once, and laid out as the convolutions read them. A model with a shared core, in
-float32 on a processor, is made to predict by prediction.py. On processors with instructions for bfloat16, bfloat16 was
-compared with float32 layer by layer only, not with prediction.py.
+change them: they are cast here, once, and laid out as the convolutions read them. In float32 on a processor, a model is
+made to predict by prediction.py. On processors with instructions for bfloat16, bfloat16 was compared with float32 layer
+by layer only, not with prediction.py.
 """
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from placenet_ros.model.placenet import PlaceNet
-from placenet_ros.model.prediction import SharedCorePrediction
+from placenet_ros.model.prediction import OwnCoresPrediction, SharedCorePrediction
 
 PROCESSOR = Path("/proc/cpuinfo")  # Linux; what it does not say is taken for missing
 # Without one of these instructions bfloat16 is converted to float32 and back at each step, slower than float32 itself.
@@ -42,8 +42,9 @@ def ready_for_inference(model: PlaceNet, device: torch.device, precision: torch.
     """
     precision = precision or inference_precision(device)
     model = model.to(device, precision, memory_format=torch.channels_last).eval().requires_grad_(False)
-    worthwhile = device.type == "cpu" and precision == torch.float32 and model.config.shared_core
-    model.prediction = SharedCorePrediction(model) if worthwhile else None
+    model.prediction = None
+    if device.type == "cpu" and precision == torch.float32:
+        model.prediction = (SharedCorePrediction if model.config.shared_core else OwnCoresPrediction)(model)
     return model
 
 

@@ -35,7 +35,7 @@ from placenet_ros.model.layer import Layer, Query, State, predict_layer, reconst
 from placenet_ros.model.modalities import DEPTH_RANGE_M, depth_picture
 from placenet_ros.model.objective import Reconstruction
 from placenet_ros.model.place_embedding import PlaceEmbedding, look, look_size
-from placenet_ros.model.prediction import SharedCorePrediction
+from placenet_ros.model.prediction import OwnCoresPrediction, SharedCorePrediction
 from placenet_ros.model.representation import representation_network
 from placenet_ros.model.reprojection import NEAREST_M, PointCloud, draw_points, point_cloud, reproject
 from placenet_ros.model.weights import WeightsError, fill, read_weights, write_weights
@@ -223,7 +223,7 @@ class PlaceNet(nn.Module):
         self.reconstruct_layer = reconstruct_layer  # training may put compiled ones in their places
         self.project = reproject if config.close_gaps else draw_points
         # What predicts instead of `predict_layer`, if anything: made of the weights as they were then.
-        self.prediction: SharedCorePrediction | None = None
+        self.prediction: OwnCoresPrediction | SharedCorePrediction | None = None
         self.register_load_state_dict_post_hook(_forget_prediction)
 
     def _apply(self, *arguments: Any, **options: Any) -> PlaceNet:

@@ -1,18 +1,21 @@
-"""Views predicted on a processor by a model whose layers share one core.
+"""Views predicted on a processor, in float32, with fewer multiplications.
 
-The results are those of `PlaceNet`'s layers one after another, to rounding. What they repeat is left out:
+The results are those of `PlaceNet`'s layers one after another, to rounding. Where layers have cores of their own, the
+cores' convolutions are done as Winograd's products (winograd.py). Where they share one, what they repeat is left out,
+too:
 
 - A convolution of channels side by side is the sum of convolutions of each. The core's parts for the viewpoint, R and
   the reprojected picture are the same at all layers, and made once for a view.
 - What attention adds is weights (places x tokens) times values (tokens x channels). While there are fewer tokens than
   channels, the values take the core's weights into themselves, and the weights are convolved instead of the sum.
-- All these convolutions are done as Winograd's products (winograd.py), whose sums are formed before the way back, and
-  the hidden state is taken there once for the core and the prior's head.
+- The sums of Winograd's products are formed before the way back, and the hidden state is taken there once for the core
+  and the prior's head.
 - The first layer's hidden state is 0.
 - Painting the canvas and the image head's first convolution of it are both linear: one transposed convolution.
 
 Weights are made ready for this once, so they must not change any more: `PlaceNet` gives this up where it is loaded,
-moved, cast or trained again. float32 only: Winograd's rounding is too coarse for less.
+moved, cast or trained again. They take 64 / 25 of the memory of the cores' own once more. float32 only: Winograd's
+rounding is too coarse for less.
 
 Shapes: b scenes, q query views of each, n = b * q, g grid size, s image size, d hidden channels, c
 `representation_channels`, t tokens of all modalities, v and tiles as in winograd.py.
@@ -28,8 +31,8 @@ from torch import Tensor, nn
 from placenet_ros.model.attention import MOST_TOKENS_SCORED_AT_ONCE
 from placenet_ros.model.config import GRID_STRIDE
 from placenet_ros.model.convolution import side_by_side
-from placenet_ros.model.cores import gated, viewpoint_maps
-from placenet_ros.model.layer import mean_and_std
+from placenet_ros.model.cores import Canvas, gated, viewpoint_maps
+from placenet_ros.model.layer import mean_and_std, normal
 from placenet_ros.model.viewpoints import VIEWPOINT_SIZE
 from placenet_ros.model.winograd import WinogradConvolution
 
@@ -48,13 +51,42 @@ class _Layers(NamedTuple):
     weights: Tensor
 
 
-class SharedCorePrediction:
-    """`paint` is what a model predicts; the model shares its core, is on the CPU and in float32."""
+class OwnCoresPrediction:
+    """`paint` is what a model predicts whose layers have cores of their own; it is on the CPU and in float32."""
 
     def __init__(self, model: PlaceNet) -> None:
-        kinds = {(weight.device.type, weight.dtype) for weight in model.parameters()}
+        _check_processor_float32(model)
+        self._model, self._winograd = model, WinogradConvolution(model.config.grid_size)
+        self._weights = [self._winograd.weights(core.cell.gates.weight) for core in model.generation_cores]
+
+    def paint(self, scene: SceneRepresentation, query_viewpoints: Tensor, noise: Tensor, temperature: float,
+              between: Callable[[], None] | None) -> Painting:
+        """As `SharedCorePrediction.paint`."""
+        model, winograd = self._model, self._winograd
+        config, n = model.config, query_viewpoints.shape[:2].numel()
+        viewpoints = viewpoint_maps(model.generation_cores, query_viewpoints.flatten(0, 1))
+        attended, beside, seen = model.scene_at_queries(scene, query_viewpoints, torch.float32)
+        hidden, blank = (noise.new_zeros(n, config.grid_size, config.grid_size, channels).movedim(-1, 1)
+                         for channels in (config.hidden_channels, config.canvas_channels))
+        cell, canvas = hidden, Canvas([core.up_hidden for core in model.generation_cores], [], blank)
+        for core, viewpoint, weights, noise_here in zip(model.generation_cores, viewpoints, self._weights, noise):
+            mean, std = normal(model.prior_head, hidden)
+            latent = mean + temperature * std * noise_here
+            inputs = winograd.inputs(side_by_side([hidden, viewpoint, attended(hidden), *beside, latent]))
+            gates = winograd.outputs(inputs @ weights, n) + core.cell.gates.bias[:, None, None]
+            hidden, cell = gated(gates, cell)
+            canvas.paint(hidden)
+            if between is not None:
+                between()
+        return model.image_head(canvas.picture(), seen)
+
+
+class SharedCorePrediction:
+    """`paint` is what a model predicts whose layers share one core; it is on the CPU and in float32."""
+
+    def __init__(self, model: PlaceNet) -> None:
+        _check_processor_float32(model)
         assert model.config.shared_core, "the model must have a shared core"
-        assert kinds == {("cpu", torch.float32)}, f"the model must be on the CPU in float32, not {kinds}"
         config, (core,) = model.config, model.generation_cores
         self._model, self._core = model, core
         self._winograd = WinogradConvolution(config.grid_size)
@@ -111,6 +143,11 @@ class SharedCorePrediction:
             attended, weights = attention.weights, weights.unflatten(1, (b, -1))
         weights = torch.cat([self._latent[:, None].expand(-1, b, -1, -1), weights], dim=2).flatten(0, 1)
         return _Layers(fixed_gates, attended, weights), seen
+
+
+def _check_processor_float32(model: PlaceNet) -> None:
+    kinds = {(weight.device.type, weight.dtype) for weight in model.parameters()}
+    assert kinds == {("cpu", torch.float32)}, f"the model must be on the CPU in float32, not {kinds}"
 
 
 class _HeadOfStates:

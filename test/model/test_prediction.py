@@ -1,4 +1,4 @@
-"""Views predicted by a shared core made ready for it, beside the same views layer by layer."""
+"""Views predicted by cores made ready for it, beside the same views layer by layer."""
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,10 +67,11 @@ def assert_same(model, scene, query, noise, tolerance=1e-5):
     return views
 
 
+@pytest.mark.parametrize("shared_core", [True, False])
 @pytest.mark.parametrize("observations", [1, 20])  # 3 and 60 tokens beside 16 channels
 @pytest.mark.parametrize("depth, objects", [(True, True), (True, False), (False, True), (False, False)])
-def test_it_predicts_what_the_layers_do_from_every_set_of_modalities(observations, depth, objects):
-    model = ready(**HEADS)
+def test_it_predicts_what_the_layers_do_from_every_set_of_modalities(depth, objects, observations, shared_core):
+    model = ready(shared_core=shared_core, **HEADS)
     scene, query, noise = asked(model, observations=observations, depth=depth, objects=objects)
     assert_same(model, varied(scene), query, noise)
 
@@ -79,9 +80,10 @@ def test_it_predicts_what_the_layers_do_from_every_set_of_modalities(observation
     {}, {"attention": ""}, {"attention": "r"}, {"reprojection": False}, {"reprojection": False, "attention": ""},
     {"attention_tokens": 16}, {"tower": "pool"}, {"layers": 1}, {"predict_depth": True},
 ], ids=str)
+@pytest.mark.parametrize("shared_core", [True, False])
 @pytest.mark.parametrize("scenes, queries", [(1, 1), (1, 3), (2, 1), (2, 3)])
-def test_it_predicts_what_the_layers_do_with_every_option(changes, scenes, queries):
-    model = ready(**changes)
+def test_it_predicts_what_the_layers_do_with_every_option(scenes, queries, shared_core, changes):
+    model = ready(shared_core=shared_core, **changes)
     scene, query, noise = asked(model, scenes=scenes, queries=queries)
     assert_same(model, varied(scene), query, noise)
 
@@ -94,15 +96,17 @@ def test_the_shipped_weights_predict_the_same_picture(observations):
     assert views.images.std() > 0.05, "a picture, not a plain colour"
 
 
-def test_what_cannot_wait_is_done_after_each_layer():
-    model, layers = ready(), []
+@pytest.mark.parametrize("shared_core", [True, False])
+def test_what_cannot_wait_is_done_after_each_layer(shared_core):
+    model, layers = ready(shared_core=shared_core), []
     scene, query, noise = asked(model)
     model.predict_view(scene, query, noise=noise, between=lambda: layers.append(1))
     assert len(layers) == model.config.layers
 
 
-def test_it_draws_the_same_noise_and_takes_the_same_temperature():
-    model = ready()
+@pytest.mark.parametrize("shared_core", [True, False])
+def test_it_draws_the_same_noise_and_takes_the_same_temperature(shared_core):
+    model = ready(shared_core=shared_core)
     scene, query, _ = asked(model)
     drawn = [predict(scene, query, torch.Generator().manual_seed(3), 0.5)
              for predict in (model.predict_view, lambda *arguments: layer_by_layer(model, *arguments))]
@@ -123,8 +127,9 @@ def other_weights(model):
     return {name: weight + 0.1 * torch.randn_like(weight) for name, weight in model.state_dict().items()}
 
 
-def test_weights_loaded_after_it_was_made_ready_are_those_it_predicts_with():
-    model = ready()
+@pytest.mark.parametrize("shared_core", [True, False])
+def test_weights_loaded_after_it_was_made_ready_are_those_it_predicts_with(shared_core):
+    model = ready(shared_core=shared_core)
     asked_for = asked(model)
     before = model.predict(*asked_for[:2], noise=asked_for[2])
     model.load_state_dict(other_weights(model))
@@ -157,8 +162,9 @@ def test_a_model_that_is_moved_or_cast_predicts_with_the_weights_it_has_then():
     assert model.prediction is None
 
 
-def test_a_model_that_stays_as_it_is_stays_ready():
-    model = ready().eval().requires_grad_(False)
+@pytest.mark.parametrize("shared_core", [True, False])
+def test_a_model_that_stays_as_it_is_stays_ready(shared_core):
+    model = ready(shared_core=shared_core).eval().requires_grad_(False)
     assert model.prediction is not None
 
 
@@ -172,7 +178,7 @@ def test_what_it_cannot_predict_with_is_told_when_it_is_made(model, words):
         SharedCorePrediction(model())
 
 
-def test_cores_of_their_own_and_bfloat16_predict_layer_by_layer():
-    assert ready(shared_core=False).prediction is None
-    model = ready()
+@pytest.mark.parametrize("shared_core", [True, False])
+def test_bfloat16_predicts_layer_by_layer(shared_core):
+    model = ready(shared_core=shared_core)
     assert ready_for_inference(model, CPU, torch.bfloat16).prediction is None

@@ -51,10 +51,10 @@ from training.conversion.bag_topics import Topics, find_topics, transform_topics
 from training.data.manifest import MANIFEST
 from training.data.path_picture import draw_paths
 from training.data.shards import LARGEST_IMAGE, Description
-from training.data.workers import worker_count
 from training.data.writing import Summary, write_dataset
 from training.houses.classes import CLASS_NAMES
 from training.trajectory import Skipped, Trajectory
+from training.workers import worker_count
 
 # An image is used this long after it was recorded, seconds: by then its odometry, depth and objects have been.
 WAIT = 1.0

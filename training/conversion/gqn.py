@@ -26,9 +26,9 @@ from training.configuration import UserError, argument, setting
 from training.conversion.encoded_images import DamagedImage, colours, keeps_as_it_is, resized
 from training.conversion.numbered_files import check_complete, numbered_files
 from training.data.shards import Description
-from training.data.workers import worker_count
 from training.data.writing import Summary, write_dataset
 from training.trajectory import Skipped, Trajectory
+from training.workers import worker_count
 
 LARGEST_RECORD = 64 * 2**20  # bytes; 300 views of 84 x 84 pixels take 1 MB
 FARTHEST = 1e6  # units of length; the sets' rooms are a few wide

@@ -35,9 +35,9 @@ from training.conversion.encoded_images import DamagedImage, colours, values
 from training.data.manifest import sha256_of
 from training.data.path_picture import draw_paths
 from training.data.shards import Description
-from training.data.workers import worker_count
 from training.data.writing import Summary, write_dataset
 from training.trajectory import Skipped, Trajectory
+from training.workers import worker_count
 
 REQUIRED = ("file", "x", "y", "z", "yaw", "pitch")
 OPTIONAL = ("depth", "objects", "trajectory")

@@ -28,9 +28,9 @@ from training.conversion.object_palette import ColourCount, ObjectPalette
 from training.conversion.scene_pickle import RefusedFile, Scene, read_scene
 from training.data.path_picture import draw_paths
 from training.data.shards import FARTHEST_DEPTH, Description, StoredFrames
-from training.data.workers import worker_count
 from training.data.writing import Summary, write_dataset
 from training.trajectory import Skipped, Trajectory
+from training.workers import worker_count
 
 FILES = r"(0|[1-9]\d*)[.]pt"
 IMAGES = {"rgb": "image_r", "depth": "image_d", "objects": "image_o"}

@@ -3,7 +3,6 @@
 Keeping them on a disk is `training.data`'s business.
 """
 
-import multiprocessing
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from training.houses.plan import make_house
 from training.houses.scene_file import read_scene
 from training.houses.walks import WalkConfig, make_walks
 from training.trajectory import Trajectory
+from training.workers import worker_context
 
 UNSEEN_SEEDS_FROM = 10_000_000  # houses below are for training, houses from here on are never trained on
 GENERATOR_VERSION = 2  # counts up when a seed gives another house, walk or picture than before
@@ -124,9 +124,8 @@ def make_trajectories(seeds, processes, maker):
 
     Memory stays bounded however many seeds there are: each process is at most two seeds ahead of the reader.
     """
-    context = multiprocessing.get_context("spawn")  # a graphics context does not survive a fork
     seeds = iter(seeds)
-    with ProcessPoolExecutor(processes, context, initializer=draw_in_one_thread) as pool:
+    with ProcessPoolExecutor(processes, worker_context(), initializer=draw_in_one_thread) as pool:
         waiting = deque()
         try:
             for seed in islice(seeds, 2 * processes):
