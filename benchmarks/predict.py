@@ -4,15 +4,17 @@ One scene, one query view, 64 x 64 pixels, random weights (the time does not dep
 median of some repeats, and in brackets the fastest, which tells more where other programs run too:
 
 - *encode*: one observation with colour, depth and objects, which is what each new one costs a robot.
+- *place*: one that was encoded before, by another viewpoint, which is what each costs when the anchor moves.
 - *predict*: one view. PlaceNet draws it from the scene as encoded before. The published code has no such scene: it
   encodes all its observations for each view, so `PublishedPlaceNet.predict` does too, though each of them only once.
 - *bf16*: only where the device has instructions for it; without, one view takes minutes.
 - *floor*: what the operations of one view, predicted from the most observations, take at the speed of a large product
   of matrices, measured at the start. Operations are those of convolutions and products, multiply and add: two.
 
-PlaceNet runs as the node runs it, made ready by `ready_for_inference`; on a GPU launched by Python (*launched*) and
-replayed as a CUDA graph (*captured*). The published model in bf16 is autocast within one context, so that its weights
-are cast once and not for each call.
+PlaceNet, in the form of its configuration for training, runs as the node runs it, made ready by `ready_for_inference`:
+on a processor in float32 with convolutions made ready for it (*ready*), beside the plain ones (*layer by layer*); on a
+GPU launched by Python (*launched*) and replayed as a CUDA graph (*captured*). The published model in bf16 is autocast
+within one context, so that its weights are cast once and not for each call.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -39,7 +41,7 @@ from training.device import chosen_device
 MODELS = ("published", "placenet", "placenet-small")
 OBSERVATIONS = (1, 5, 20)
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-SMALL = Path(__file__).parent.parent / "config" / "training" / "placenet-small.yaml"
+CONFIGURATIONS = Path(__file__).parent.parent / "config" / "training"
 PRODUCT_SIZE = {"cpu": 2048, "cuda": 8192}  # large enough for the machine's full speed
 PRODUCT_REPEATS = 10
 # The first calls also allocate, choose algorithms, record graphs and, in autocasting, cast the weights.
@@ -49,13 +51,14 @@ Task = Callable[[], object]
 
 
 class Candidate(NamedTuple):
-    """A model in one precision and its tasks, each prepared for a number of observations; a task is what repeats."""
+    """A model in one precision and its tasks, some prepared for a number of observations; a task is what repeats."""
 
     name: str
     execution: str
     parameters: int
     prepare_encoding: Callable[[int], Task]
     prepare_prediction: Callable[[int], Task]
+    place: Task | None = None
 
 
 def published(device: torch.device, precision: torch.dtype) -> Iterator[Candidate]:
@@ -77,7 +80,10 @@ def published(device: torch.device, precision: torch.dtype) -> Iterator[Candidat
     )
 
 
-def ours(name: str, config: PlaceNetConfig, device: torch.device, precision: torch.dtype) -> Iterator[Candidate]:
+def ours(name: str, device: torch.device, precision: torch.dtype) -> Iterator[Candidate]:
+    """The network of that configuration for training."""
+    settings = yaml.safe_load((CONFIGURATIONS / f"{name}.yaml").read_text())["model"]
+    config = PlaceNetConfig.from_dict(settings)
     model = ready_for_inference(PlaceNet(config), device, precision)
     query = level_viewpoints(1, device)
     noise = torch.randn(config.layers, 1, config.latent_channels, config.grid_size, config.grid_size, device=device)
@@ -94,9 +100,19 @@ def ours(name: str, config: PlaceNetConfig, device: torch.device, precision: tor
             parameters(model),
             lambda observations: partial(model.encode, inputs(observations)),
             lambda observations: partial(predict, model.encode(inputs(observations)), query, noise=noise),
+            partial(model.place, model.appearance(inputs(1)), query),
         )
 
-    yield candidate("launched", model.predict_view)
+    def layer_by_layer(*arguments: Any, **options: Any) -> object:
+        ready, model.prediction = model.prediction, None
+        try:
+            return model.predict_view(*arguments, **options)
+        finally:
+            model.prediction = ready
+
+    if model.prediction is not None:
+        yield candidate("layer by layer", layer_by_layer)
+    yield candidate("launched" if model.prediction is None else "ready", model.predict_view)
     if device.type == "cuda":
         yield candidate("captured", CapturedPrediction(model))
 
@@ -147,12 +163,12 @@ def operations(task: Task) -> int:
 
 
 def row(candidate: Candidate, precision: str, ceiling: float, repeats: int, device: torch.device) -> str:
-    tasks = [candidate.prepare_encoding(1), *(candidate.prepare_prediction(m) for m in OBSERVATIONS)]
+    tasks = [candidate.prepare_encoding(1), candidate.place, *map(candidate.prepare_prediction, OBSERVATIONS)]
     counted = 0 if candidate.execution == "captured" else operations(tasks[-1])  # a graph is no list of operations
-    times = [milliseconds(task, repeats, device) for task in tasks]
+    times = [[] if task is None else milliseconds(task, repeats, device) for task in tasks]
     digits = 2 if device.type == "cuda" else 0
     cells = [candidate.name, f"{candidate.parameters / 1e6:.1f}", precision, candidate.execution]
-    cells += [f"{statistics.median(each):.{digits}f} ({min(each):.{digits}f})" for each in times]
+    cells += [f"{statistics.median(each):.{digits}f} ({min(each):.{digits}f})" if each else "" for each in times]
     cells += [f"{counted / 1e9:.1f}", f"{1000 * counted / ceiling:.{digits}f}"] if counted else ["", ""]
     return "| " + " | ".join(cells) + " |"
 
@@ -185,13 +201,12 @@ def main() -> None:
     speeds = ", ".join(f"{speed / 1e9:.0f} GFLOP/s in {name}" for name, speed in ceilings.items())
     print(f"product of {size} x {size} matrices: {speeds}; the node would predict in {chosen}\n")
     print(
-        "| model | parameters, million | precision | execution | encode one observation | "
+        "| model | parameters, million | precision | execution | encode one observation | place it again | "
         + " | ".join(f"predict from {m}" for m in OBSERVATIONS)
         + " | GFLOP of a view | floor |"
     )
-    print("| --- " * (7 + len(OBSERVATIONS)) + "|")
-    small = PlaceNetConfig.from_dict(yaml.safe_load(SMALL.read_text())["model"])
-    makers = (published, partial(ours, "placenet", PlaceNetConfig()), partial(ours, "placenet-small", small))
+    print("| --- " * (8 + len(OBSERVATIONS)) + "|")
+    makers = (published, partial(ours, "placenet"), partial(ours, "placenet-small"))
     for make in (make for name, make in zip(MODELS, makers) if name in arguments.models):
         for name, precision in precisions.items():
             autocasting = torch.autocast(device.type, torch.bfloat16, enabled=make is published and name == "bf16")
