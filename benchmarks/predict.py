@@ -58,7 +58,7 @@ class Candidate(NamedTuple):
     parameters: int
     prepare_encoding: Callable[[int], Task]
     prepare_prediction: Callable[[int], Task]
-    place: Task | None = None
+    place: Task | None = None  # None: what places an observation, encodes it
 
 
 def published(device: torch.device, precision: torch.dtype) -> Iterator[Candidate]:

@@ -23,7 +23,7 @@ import torch.distributed
 from torch import Tensor, nn
 
 Exchanged = Literal["float32", "bfloat16"]
-LARGE = 2**18  # values: such a gradient is exchanged by itself
+LARGE = 2**18  # values: such a gradient is exchanged by itself; with 2**20, two H200 hid 1.4 % less of a step
 
 
 class GradientExchange:

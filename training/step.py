@@ -25,7 +25,8 @@ from __future__ import annotations
 import itertools
 import sys
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -53,26 +54,27 @@ MOST_GRAPHS = 64  # each takes some MiB beside the memory that all share
 UNUSED_STEPS = 2000  # a graph that was not replayed for so long gives way to a new one
 
 
-def compiled(function: Callable) -> Callable:
-    """For inputs whose sizes do not change."""
+def for_fixed_sizes(function: Callable) -> Callable:
+    """Compiled for inputs whose sizes do not change."""
     return torch.compile(function, fullgraph=True, dynamic=False)
 
 
-def compiled_for_any_sizes(function: Callable) -> Callable:
+def for_any_sizes(function: Callable) -> Callable:
+    """Compiled once for inputs of any sizes."""
     return torch.compile(function, fullgraph=True, dynamic=True)
 
 
-def compiled_projection(function: Callable) -> Callable:
-    """`reproject` or `draw_points` for any number of observations, compiled once for one and once for more.
+def for_any_observations(function: Callable) -> Callable:
+    """`reproject` or `draw_points`, compiled once for one observation and once for any more.
 
-    All other sizes are fixed: to reason about every one of them takes the compiler five times as long.
+    Other sizes count as fixed until they change: to reason about every one takes the compiler five times as long.
     """
     projection = torch.compile(function, fullgraph=True)
 
-    def project(cloud: PointCloud, *arguments: Any) -> Any:
+    def project(cloud: PointCloud, query_viewpoints: Tensor, *camera: float) -> Any:
         for tensor in cloud:
-            torch._dynamo.maybe_mark_dynamic(tensor, 1)
-        return projection(cloud, *arguments)
+            torch._dynamo.maybe_mark_dynamic(tensor, 1)  # `torch.compiler` has none that allows for a single one
+        return projection(cloud, query_viewpoints.contiguous(), *camera)
 
     return project
 
@@ -82,18 +84,18 @@ class Block(NamedTuple):
 
     owner: type[nn.Module]
     name: str
-    compile: Callable[[Callable], Callable]
+    compiler: Callable[[Callable], Callable]
     function: Callable | None = None  # what to compile; None: what the owner has there
 
 
 BLOCKS = (
-    Block(placenet.PlaceNet, "reconstruct_layer", compiled),
-    Block(placenet.ImageHead, "forward", compiled),
-    Block(published.InferenceCore, "forward", compiled),
-    Block(published.GenerationCore, "forward", compiled),
-    Block(Tower, "finish", compiled_for_any_sizes, finished),
-    Block(DepthEstimator, "finish", compiled_for_any_sizes, finished),
-    Block(placenet.PlaceNet, "project", compiled_projection),
+    Block(placenet.PlaceNet, "reconstruct_layer", for_fixed_sizes),
+    Block(placenet.ImageHead, "forward", for_fixed_sizes),
+    Block(published.InferenceCore, "forward", for_fixed_sizes),
+    Block(published.GenerationCore, "forward", for_fixed_sizes),
+    Block(Tower, "finish", for_any_sizes, finished),
+    Block(DepthEstimator, "finish", for_any_sizes, finished),
+    Block(placenet.PlaceNet, "project", for_any_observations),
 )
 
 
@@ -209,30 +211,25 @@ class TrainingStep:
             self._graphs = StepGraphs(device)
         self._evaluate = self._evaluated
         self._unproven = self._execution.compile != "none"  # nothing compiled has run yet
-        self._searched: set[int] = set()  # numbers of query views n that algorithms were searched for
+        self._views_searched: set[int] = set()  # numbers of query views n that a step was made with
         self._launched: list[tuple[nn.Module, str, Callable]] = []  # functions that compiled ones stand in for
         self._compile()
 
     def __call__(self, batch: Batch, noise: Tensor, now: Now) -> None:
         """Learn from a batch (b, q) with noise (l, n, *, g, g), all on the device."""
         self._set_learning_rate(now.learning_rate)
-        # cuDNN tries its algorithms for the convolutions of query views, most of a step, which are the same in every
-        # form of input. Those of observations change with the number of these: to try for each takes a minute in all
-        # and gains under 1 %, so that theirs are chosen by rule.
-        views = noise.shape[1]
-        torch.backends.cudnn.benchmark = views not in self._searched
-        self._searched.add(views)
         inputs = (batch, noise, torch.full((), now.sigma, device=self.device))
         if self._graphs is not None:
             inputs = self._graphs.placed(inputs)
-        if self._unproven:
-            self._first_gradients(inputs, now.annealing)
-            self._update()
-            self._unproven = False
-        elif self._graphs is not None:
-            self._graphs.run(self._whole, inputs, now.annealing)
-        else:
-            self._whole(inputs, now.annealing)
+        with self._algorithms_for(views=noise.shape[1]):
+            if self._unproven:
+                self._first_gradients(inputs, now.annealing)
+                self._update()
+                self._unproven = False
+            elif self._graphs is not None:
+                self._graphs.run(self._whole, inputs, now.annealing)
+            else:
+                self._whole(inputs, now.annealing)
         if self._averaged and now.average_step:
             with torch.no_grad():
                 torch._foreach_lerp_(self._averaged, self._parameters, now.average_step)
@@ -334,7 +331,7 @@ class TrainingStep:
             for owner in self._modules((block.owner,)):
                 launched = getattr(owner, block.name)
                 self._launched.append((owner, block.name, launched))
-                setattr(owner, block.name, block.compile(block.function or launched))
+                setattr(owner, block.name, block.compiler(block.function or launched))
         if self._execution.compile == "whole":
             self._evaluate = torch.compile(self._evaluated, dynamic=False)
 
@@ -376,6 +373,21 @@ class TrainingStep:
         if self.device.type == "cuda":
             return {"lr": self._rate, "capturable": True, "fused": True}
         return {"capturable": False, "fused": True}
+
+    @contextmanager
+    def _algorithms_for(self, views: int) -> Iterator[None]:
+        """Let cuDNN try its algorithms in the first step with so many query views, and choose them by rule afterwards.
+
+        Most of a step are the query views' convolutions, which are the same in every form of input. Those of
+        observations change with the number of these: to try for each number takes a minute in all, and gains 1 %.
+        """
+        before = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = views not in self._views_searched
+        self._views_searched.add(views)
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = before
 
     def _set_learning_rate(self, rate: float) -> None:
         if self.device.type == "cuda":

@@ -14,8 +14,8 @@ too:
 - Painting the canvas and the image head's first convolution of it are both linear: one transposed convolution.
 
 Weights are made ready for this once, so they must not change any more: `PlaceNet` gives this up where it is loaded,
-moved, cast or trained again. They take 64 / 25 of the memory of the cores' own once more. float32 only: Winograd's
-rounding is too coarse for less.
+moved, cast or trained again. In memory they are 64 / 25 of the weights of the generation cores' gates, beside these: of
+`placenet` 670 MB. float32 only: Winograd's rounding is too coarse for less.
 
 Shapes: b scenes, q query views of each, n = b * q, g grid size, s image size, d hidden channels, c
 `representation_channels`, t tokens of all modalities, v and tiles as in winograd.py.
@@ -56,6 +56,7 @@ class OwnCoresPrediction:
 
     def __init__(self, model: PlaceNet) -> None:
         _check_processor_float32(model)
+        assert not model.config.shared_core, "the model's layers must have cores of their own"
         self._model, self._winograd = model, WinogradConvolution(model.config.grid_size)
         self._weights = [self._winograd.weights(core.cell.gates.weight) for core in model.generation_cores]
 

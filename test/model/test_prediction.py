@@ -7,7 +7,7 @@ import torch
 
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig
 from placenet_ros.model.inference import ready_for_inference
-from placenet_ros.model.prediction import SharedCorePrediction
+from placenet_ros.model.prediction import OwnCoresPrediction, SharedCorePrediction
 
 CPU = torch.device("cpu")
 SHIPPED = Path(__file__).parents[2] / "weights" / "placenet-small"
@@ -168,14 +168,18 @@ def test_a_model_that_stays_as_it_is_stays_ready(shared_core):
     assert model.prediction is not None
 
 
-@pytest.mark.parametrize("model, words", [
-    (lambda: PlaceNet(PlaceNetConfig(**{**SIZES, "shared_core": False})), "shared core"),
-    (lambda: PlaceNet(PlaceNetConfig(**SIZES)).bfloat16(), "float32, not .*bfloat16"),
-    (lambda: PlaceNet(PlaceNetConfig(**SIZES)).to("meta"), "on the CPU .*meta"),
+@pytest.mark.parametrize("prediction, shared_core, other_core", [
+    (SharedCorePrediction, True, "must have a shared core"),
+    (OwnCoresPrediction, False, "must have cores of their own"),
 ])
-def test_what_it_cannot_predict_with_is_told_when_it_is_made(model, words):
-    with pytest.raises(AssertionError, match=words):
-        SharedCorePrediction(model())
+def test_what_it_cannot_predict_with_is_told_when_it_is_made(prediction, shared_core, other_core):
+    def model(shared):
+        return PlaceNet(PlaceNetConfig(**{**SIZES, "shared_core": shared}))
+
+    for unfit, words in ((model(not shared_core), other_core), (model(shared_core).bfloat16(), "not .*bfloat16"),
+                         (model(shared_core).to("meta"), "on the CPU .*meta")):
+        with pytest.raises(AssertionError, match=words):
+            prediction(unfit)
 
 
 @pytest.mark.parametrize("shared_core", [True, False])

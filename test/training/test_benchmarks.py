@@ -21,7 +21,11 @@ from training.configuration import REPOSITORY
 def test_a_benchmark_prints_its_figures(words, last_line):
     done = subprocess.run([sys.executable, "-m", *words], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith(last_line)
+    lines = done.stdout.splitlines()
+    assert lines[-1].startswith(last_line)
+    if last_line.startswith("|"):  # the last line of a table
+        rule = next(line for line in lines if line.startswith("| ---"))
+        assert lines[-1].count("|") == lines[lines.index(rule) - 1].count("|") == rule.count("|"), "cells"
 
 
 def test_a_day_s_driving_stays_within_what_the_archive_may_take():

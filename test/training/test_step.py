@@ -10,8 +10,10 @@ import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
+from torch._dynamo.testing import CompileCounter
 
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, evidence_lower_bound
+from placenet_ros.model.reprojection import point_cloud, reproject
 from training import gradient_exchange
 from training import step as step_module
 from training.data.sampling import Batch
@@ -22,6 +24,7 @@ from training.step import (
     Now,
     Objective,
     TrainingStep,
+    for_any_observations,
     latent_noise,
 )
 
@@ -237,6 +240,37 @@ def test_a_compiled_step_equals_a_launched_one(compile):
     _, plain, _ = trained(observations=(3, 2))
     assert not said
     assert_same_training(model, plain)
+
+
+def test_reprojection_is_compiled_once_for_one_observation_and_once_for_any_more(monkeypatch):
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    project = for_any_observations(reproject)
+    camera = SMALL.position_scale, SMALL.field_of_view_degrees
+    for observations in (3, 4, 5, 1, QUERIES, SCENES, 7):
+        seen = batch_of(observations, observations).observations
+        cloud = point_cloud(seen.rgb, seen.depth, seen.viewpoints, *camera)
+        viewpoints = batch_of(0, observations=observations + QUERIES).observations.viewpoints[:, :QUERIES]  # strided
+        pairs = zip(project(cloud, viewpoints, *camera), reproject(cloud, viewpoints, *camera), strict=True)
+        for drawn, expected in pairs:
+            assert torch.equal(drawn, expected)
+    assert counter.frame_count == 2
+
+
+def test_algorithms_are_tried_in_the_first_step_with_a_number_of_query_views_alone(monkeypatch):
+    tried = []
+
+    def objective(*arguments):
+        tried.append(torch.backends.cudnn.benchmark)
+        return placenet_objective(*arguments)
+
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    step = TrainingStep(small_model(), objective, PLAIN, CPU, False, 1e4)
+    for number, (scenes, observations) in enumerate([(SCENES, 3), (SCENES, 3), (SCENES, 2), (2, 3), (SCENES, 3)]):
+        step(batch_of(number, observations, scenes=scenes), noise_of(number, scenes * QUERIES), NOW)
+        assert torch.backends.cudnn.benchmark is False, "as it was before the step"
+    assert tried == [True, False, False, True, False]
 
 
 def test_training_goes_on_without_a_compiler_that_fails(capsys, monkeypatch):

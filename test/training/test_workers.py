@@ -10,21 +10,30 @@ from training.configuration import UserError
 from training.workers import worker_count
 
 ROOT = Path(__file__).parents[2]
-ASKED = """
+COMMAND = """
+import multiprocessing, os
 from concurrent.futures import ProcessPoolExecutor
-from training.workers import worker_context
-import training.data.check
-with ProcessPoolExecutor(2, worker_context()) as pool:
-    print(*pool.map(eval, ["'training.data.check' in __import__('sys').modules", "__import__('os').getppid()"]))
+from training.workers import without_importing_the_command
+
+print("imported as", __name__, flush=True)
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with without_importing_the_command():
+            first = pool.submit(os.getpid)
+        assert first.result() != os.getpid()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(os.getpid).result()
 """
 
 
-def test_workers_are_forks_of_a_process_that_imported_what_the_command_has():
-    command = subprocess.Popen([sys.executable, "-c", ASKED], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    imported, parent = command.communicate(timeout=60)[0].split()
-    assert command.returncode == 0
-    assert imported == "True"
-    assert int(parent) != command.pid, "what draws must not be a fork of the command"
+@pytest.mark.parametrize("words", [["beside.py"], ["-m", "beside"]], ids=" ".join)
+def test_a_process_begun_without_the_command_imports_what_it_does_alone(words, tmp_path, monkeypatch):
+    (tmp_path / "beside.py").write_text(COMMAND)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    # The command itself, and the second process: one that is begun as usual.
+    assert done.stdout.splitlines() == ["imported as __main__", "imported as __mp_main__"]
 
 
 def test_no_workers_are_refused():

@@ -37,7 +37,6 @@ from training.data.manifest import (
 )
 from training.data.shards import Description, Shard, write_shard
 from training.trajectory import Skipped, Trajectory
-from training.workers import worker_context
 
 NAMED_AT_MOST = 10  # what was skipped is named up to this number, then counted
 SECONDS_BETWEEN_LINES = 10.0  # of progress, in a log file
@@ -180,7 +179,7 @@ def _flat(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _run(tasks: list[_Task], processes: int, out: Path, all_shards: int) -> None:
     """Write shards, by this process or by several others. Raises what the first of them to fail raises."""
-    context = worker_context()
+    context = multiprocessing.get_context("spawn")  # a graphics context does not survive a fork
     progress = _Progress(context.Value("q", 0), all_shards, all_shards - len(tasks))
     try:
         (_write_alone if processes == 1 else partial(_write_together, processes, context))(tasks, progress)
