@@ -23,7 +23,7 @@ def without_importing_the_command() -> Iterator[None]:
     """Processes that are spawned meanwhile import what they are given to do, and not the command's own module.
 
     That imports PyTorch and more, three quarters of the time until such a process begins: with 16 of them on two cores
-    the first house was drawn after 14 s instead of 74.
+    the first house was drawn after 19 s instead of 74.
     """
     command = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")  # as of `python -c`: nothing to import
