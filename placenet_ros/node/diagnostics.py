@@ -14,7 +14,7 @@ from placenet_ros.node.activity import Activity
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.inbox import Inbox
 from placenet_ros.node.live_scene import LiveScene
-from placenet_ros.node.silence import SilenceWatch
+from placenet_ros.node.silence import CLOCK, SilenceWatch
 
 
 class Diagnostics:
@@ -43,13 +43,16 @@ class Diagnostics:
 
     def beat(self) -> None:
         for topic in self._silence.newly_silent(time.monotonic()):
-            rospy.logwarn(self._silence_line(topic))
+            is_usual = topic == CLOCK and self._silence.counts()[CLOCK] > 0  # every bag ends
+            (rospy.loginfo if is_usual else rospy.logwarn)(self._silence_line(topic))
         self._updater.force_update()
 
     def _fill(self, status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
         scene, drops = self._scene(), self._drops.counts()
         dropped, silent = sum(drops.values()), self._silence.silent()
-        if silent:
+        if silent == [CLOCK] and self._silence.counts()[CLOCK]:
+            status.summary(DiagnosticStatus.OK, "time stands still")
+        elif silent:
             status.summary(DiagnosticStatus.WARN, f"silent: {', '.join(silent)}")
         elif dropped > self._dropped_before:
             status.summary(DiagnosticStatus.WARN, f"{dropped - self._dropped_before} messages dropped in a second")

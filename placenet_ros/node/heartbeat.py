@@ -16,16 +16,15 @@ DIAGNOSTICS_SECONDS = 1.0  # between two diagnostics
 
 
 class Heartbeat(threading.Thread):
-    """note_clock: told the time of /clock, nanoseconds, where time is simulated. beat: called once a second.
+    """note_clock: told the time of /clock, nanoseconds; None: time is not simulated. beat: called once a second.
     failed: called in this thread with the exception that ended it.
     """
 
     def __init__(
-        self, note_clock: Callable[[int], None], beat: Callable[[], None], failed: Callable[[Exception], None]
+        self, note_clock: Callable[[int], None] | None, beat: Callable[[], None], failed: Callable[[Exception], None]
     ):
         super().__init__(name="placenet heartbeat", daemon=True)
         self._note_clock, self._beat, self._failed = note_clock, beat, failed
-        self._is_simulated = rospy.get_param("/use_sim_time", False)
 
     def run(self) -> None:
         try:
@@ -36,7 +35,7 @@ class Heartbeat(threading.Thread):
     def _watch(self) -> None:
         beats_at = time.monotonic()
         while not rospy.is_shutdown():
-            if self._is_simulated:
+            if self._note_clock is not None:
                 self._note_clock(rospy.get_rostime().to_nsec())
             if time.monotonic() >= beats_at:
                 beats_at = time.monotonic() + DIAGNOSTICS_SECONDS  # not += 1: no burst after a suspend

@@ -24,7 +24,7 @@ from placenet_ros.node.image_layout import (
 from placenet_ros.node.inbox import Inbox
 from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.rigid_pose import PoseError, RigidPose
-from placenet_ros.node.silence import SilenceWatch
+from placenet_ros.node.silence import CLOCK, SilenceWatch
 from placenet_ros.node.tf_odometry import TransformOdometry
 
 # Bytes a subscriber reads at once. With rospy's 64 KiB a camera's images queue up in the socket: 640 x 480 at
@@ -35,6 +35,10 @@ QUERY_QUEUE = 10
 ENCODINGS = {"image": COLOUR_ENCODINGS, "depth": DEPTH_ENCODINGS, "objects": LABEL_ENCODINGS}
 TRANSFORM = "TF"  # the input that takes the place of odom with ~pose_source tf
 COMPANIONS = ("depth", "objects")
+NO_CLOCK_LINE = (
+    "clock: nothing comes on /clock though /use_sim_time is set, so that this node has no time; play the bag with "
+    "`rosbag play --clock`, or, where no bag is, start again after `rosparam set /use_sim_time false`"
+)
 
 
 class Inputs:
@@ -84,6 +88,9 @@ class Inputs:
 
     def silence_line(self, name: str) -> str:
         """What to tell of an input from which nothing comes, and what to type."""
+        count, seconds = self._silence.counts()[name], self._silence.seconds
+        if name == CLOCK:
+            return self._standstill_line() if count else NO_CLOCK_LINE
         if name == TRANSFORM:
             parent, child = self._transform
             return (
@@ -92,13 +99,30 @@ class Inputs:
             )
         topic = self.topic(name)
         if self.has_publisher(name):
-            return f"{name}: nothing arrives on {topic} though it has a publisher; try: rostopic hz {topic}"
+            return (
+                f"{name}: nothing arrives on {topic} for {seconds:g} s though it has a publisher, and {count} messages "
+                f"before; try: rostopic hz {topic}"
+            )
+        if count:
+            return (
+                f"{name}: nothing on {topic} for {seconds:g} s: {count} messages came, then its publisher went; is its "
+                "driver still running, or a bag over?"
+            )
         base = topic[: -len(COMPRESSED_SUFFIXES[name])] if name in self._compressed else topic
         hint = f" (without {topic[len(base) :]})" if base != topic else ""
         return (
             f"{name}: nobody publishes {topic}; see `rostopic list` for what there is, and start again with "
             f"{name}:=/THE/TOPIC{hint}"
         )
+
+    def _standstill_line(self) -> str:
+        counts = self._silence.counts()
+        del counts[CLOCK]
+        came = ", ".join(f"{self._source(name)} {count}" for name, count in counts.items())
+        return f"time stands still: the bag is over, or paused, or the simulation is; messages so far: {came}"
+
+    def _source(self, name: str) -> str:
+        return name if name == TRANSFORM else self.topic(name)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._silence.heard("image", time.monotonic())

@@ -55,7 +55,8 @@ class PlaceNetNode:
         self._drops = DropCounter(rospy.logwarn)
         self._episodes = EpisodeWatch(parameters.reset_on_time_jump)
         pose_input = "odom" if parameters.transform is None else TRANSFORM
-        self._silence = SilenceWatch(["image", "camera_info", pose_input], parameters.silence_warning)
+        is_simulated = rospy.get_param("/use_sim_time", False)
+        self._silence = SilenceWatch(["image", "camera_info", pose_input], parameters.silence_warning, is_simulated)
         self._frames = Frames(parameters.base_to_camera)
         self._inbox = Inbox(
             parameters.odometry_buffer,
@@ -85,7 +86,7 @@ class PlaceNetNode:
             self._is_paused,
             self._inputs.silence_line,
         )
-        self._heartbeat = Heartbeat(self._inbox.note_clock, diagnostics.beat, failed)
+        self._heartbeat = Heartbeat(self._on_clock if is_simulated else None, diagnostics.beat, failed)
         self._services = [
             rospy.Service("~predict_view", PredictView, self._on_predict_view),
             rospy.Service("~reset", Trigger, self._on_reset),
@@ -121,6 +122,10 @@ class PlaceNetNode:
             f"on {self._parameters.device}"
         )
         return self._tasks
+
+    def _on_clock(self, now: int) -> None:
+        self._inbox.note_clock(now)
+        self._silence.heard_clock(now, time.monotonic())
 
     def _scene(self) -> LiveScene | None:
         return None if self._tasks is None else self._tasks.scene

@@ -16,12 +16,14 @@ from robot import (
     CAMERA_FRAME,
     PATIENCE,
     Collected,
+    Diagnostics,
     WeightsCase,
     camera_on_robot,
     end,
     image_message,
     picture,
 )
+from rosgraph_msgs.msg import Log
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
@@ -120,6 +122,19 @@ class Replaying(WeightsCase):
             self.assertGreater(len(stamps), 3)
             self.assertLess(stamps[0], START + 1.0)
             self.assertGreater(stamps[-1], START + SECONDS - 1.0)
+
+    def test_end_of_a_bag_is_told_as_what_it_is(self):
+        bag, log = write_bag(self.folder / "ends.bag"), Collected("/rosout", Log)
+        self.addCleanup(log.close)
+        process = self.replayed(f"bag:={bag}", f"weights:={self.weights}", "end_with_bag:=false")
+        log.wait_for(lambda message: "time stands still: the bag is over" in message.msg, seconds=LOOPING)
+        diagnostics = Diagnostics("placenet_node")
+        self.assertEqual({diagnostics.next()["summary"] for _ in range(2)}, {"time stands still"})
+        end(process)
+        told = [message.msg for message in log.messages if message.name == "/placenet_node"]
+        self.assertEqual(sum("time stands still" in line for line in told), 1, told)
+        self.assertIn("messages so far: /camera/color/image_raw 30, ", "".join(told))
+        self.assertFalse([line for line in told if "nobody publishes" in line or "nothing" in line], told)
 
     def assert_is_not_played(self, bag, *lines):
         process = self.replayed(f"bag:={bag}", f"weights:={self.weights}")

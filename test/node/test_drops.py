@@ -6,7 +6,7 @@ import pytest
 
 from placenet_ros.node import drops
 from placenet_ros.node.drops import DropCounter
-from placenet_ros.node.silence import SilenceWatch
+from placenet_ros.node.silence import CLOCK, SilenceWatch
 
 
 @pytest.fixture
@@ -73,3 +73,43 @@ def test_topic_that_needs_no_further_message_is_never_silent():
     watch.heard("camera_info", math.inf)
     watch.begin(0.0)
     assert watch.newly_silent(1000.0) == []
+
+
+def played(watch, start, seconds):
+    """Images and odometry ten times a second, with the clock."""
+    for step in range(int(10 * seconds)):
+        now = start + step / 10
+        watch.heard_clock(int(1e9 * now), now)
+        watch.heard("image", now)
+        watch.heard("odom", now)
+    return start + seconds
+
+
+def test_where_time_stands_still_the_clock_alone_is_silent():
+    watch = SilenceWatch(["image", "odom"], 5.0, is_simulated=True)
+    watch.begin(0.0)
+    end = played(watch, 0.0, 3.0)
+    assert [watch.newly_silent(end + second) for second in range(8)] == 5 * [[]] + [[CLOCK], [], []]
+    assert watch.counts() == {CLOCK: 29, "image": 30, "odom": 30}
+    watch.heard_clock(int(1e9 * end), end + 60.0)  # it was a pause
+    assert (watch.newly_silent(end + 61.0), watch.silent()) == ([], [])
+    assert watch.newly_silent(played(watch, end + 61.0, 3.0)) == []
+
+
+def test_input_that_is_silent_while_time_goes_on_is_told():
+    watch = SilenceWatch(["image", "odom"], 5.0, is_simulated=True)
+    watch.begin(0.0)
+    told = []
+    for step in range(1, 100):
+        watch.heard_clock(step, step / 10)
+        watch.heard("odom", step / 10)
+        told += watch.newly_silent(step / 10)
+    assert told == ["image"]
+
+
+def test_without_any_time_the_clock_alone_is_missed_until_messages_come():
+    watch = SilenceWatch(["image", "odom"], 5.0, is_simulated=True)
+    watch.begin(0.0)
+    assert watch.newly_silent(60.0) == [CLOCK]
+    watch.heard("odom", 61.0)  # of a bag that is played without its time
+    assert watch.newly_silent(62.0) == ["image"]

@@ -9,7 +9,6 @@ from placenet_ros.node.heartbeat import Heartbeat
 
 @pytest.fixture(autouse=True)
 def without_master(monkeypatch):
-    monkeypatch.setattr(rospy, "get_param", lambda name, default: default)
     monkeypatch.setattr(rospy, "is_shutdown", lambda: False)
 
 
@@ -18,7 +17,7 @@ def test_beat_that_fails_is_told():
         raise ValueError("no diagnostics")
 
     failures = []
-    Heartbeat(print, beat, failures.append).run()
+    Heartbeat(None, beat, failures.append).run()
     assert [str(failure) for failure in failures] == ["no diagnostics"]
 
 
@@ -34,6 +33,6 @@ def test_no_burst_of_beats_follows_a_suspend(monkeypatch):
             raise StopIteration
 
     monkeypatch.setattr(heartbeat, "time", type("Clock", (), {"monotonic": lambda: clock[0], "sleep": sleep}))
-    Heartbeat(print, beat, lambda error: None).run()
+    Heartbeat(None, beat, lambda error: None).run()
     assert beats[1] >= 60.0
     assert all(later - now >= 1.0 - 1e-6 for now, later in zip(beats, beats[1:]))
