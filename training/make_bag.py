@@ -15,10 +15,11 @@ give the same messages.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
 
 import numpy as np
 from rosbags.rosbag1 import Writer
@@ -32,6 +33,7 @@ from training.houses.pictures import HousePictures
 from training.houses.plan import make_house
 from training.houses.waypoints import Path as DrivenPath
 from training.houses.waypoints import plan_walk
+from training.progress_line import ProgressLine
 
 FOCAL_LENGTH = 0.625  # of the width: a wider view, 77 degrees, than the model's
 LARGEST_SIDE = 4096  # pixels
@@ -45,6 +47,7 @@ CAMERA_HEIGHTS, CAMERA_TILTS = (0.5, 1.0), (-8.0, 0.0)  # metres, degrees
 CAMERA_AHEAD = 0.1  # metres from the base's centre
 FRAMES_AT_ONCE = 20  # pictures in memory
 BAG_DRAWS = 4
+BYTES_PER_PIXEL = 3 + 2 + 1  # colour, depth and class; all else is a hundredth of the bag
 
 ODOM, BASE, CAMERA = "odom", "base_link", "camera_color_optical_frame"
 TYPES = get_typestore(Stores.ROS1_NOETIC)
@@ -108,6 +111,14 @@ class BagConfig:
             )
 
 
+class WrittenBag(NamedTuple):
+    """What was written."""
+
+    messages: int
+    bytes: int
+    seconds: float  # that it took
+
+
 @dataclass(frozen=True)
 class Drive:
     """A drive through a house: the base's path in it, and how the camera is mounted (metres, radians)."""
@@ -147,16 +158,20 @@ def there_and_back(path: DrivenPath, seconds: float) -> DrivenPath:
     return DrivenPath(np.concatenate([there, back, there[:1] + (0.0, 0.0, 2 * np.pi)]))
 
 
-def make_bag(bag: Path, seed: int, seconds: float, camera: CameraConfig | None = None, returns: bool = False) -> None:
+def make_bag(
+    bag: Path, seed: int, seconds: float, camera: CameraConfig | None = None, returns: bool = False
+) -> WrittenBag:
     """Write the bag under a temporary name, then rename it. Raises UserError if that cannot be done."""
-    partial = bag.with_name(bag.name + ".partial")
+    partial, begun = bag.with_name(bag.name + ".partial"), monotonic()
     try:
         if bag.is_dir():
             raise IsADirectoryError(21, "it is a folder")
         partial.unlink(missing_ok=True)
         with Writer(partial) as writer:
-            write_messages(writer, plan_drive(seed, seconds, returns), camera or CameraConfig(), int(seconds * 1e9))
+            drive = plan_drive(seed, seconds, returns)
+            messages = write_messages(writer, drive, camera or CameraConfig(), int(seconds * 1e9))
         os.replace(partial, bag)
+        return WrittenBag(messages, bag.stat().st_size, monotonic() - begun)
     except OSError as error:
         raise UserError(
             f"{bag} cannot be written: {error.strerror}; name a file in an existing, writable folder"
@@ -166,30 +181,43 @@ def make_bag(bag: Path, seed: int, seconds: float, camera: CameraConfig | None =
             partial.unlink()
 
 
-def write_messages(writer: Writer, drive: Drive, camera: CameraConfig, duration: int) -> None:
-    """All messages of a drive of this many nanoseconds, in the order of their stamps."""
+def write_messages(writer: Writer, drive: Drive, camera: CameraConfig, duration: int) -> int:
+    """All messages of a drive of this many nanoseconds, in the order of their stamps; returns how many."""
     connections = {
         topic: writer.add_connection(
             topic, kind, typestore=TYPES, callerid="/make_bag", latching=int(topic == "/tf_static")
         )
         for topic, kind in TOPICS.items()
     }
+    progress, written = ProgressLine(), 0
 
     def write(topic, time, message):
+        nonlocal written
+        written += 1
         writer.write(connections[topic], START + time, TYPES.serialize_ros1(message, TOPICS[topic]))
 
     write("/tf_static", 0, camera_mount(drive))
     moves = motion_messages(drive, duration)
     time, topic, message = next(moves)
-    for picture_time, messages in picture_messages(drive, camera, duration):
+    pictures = 0
+    for pictures, (picture_time, messages) in enumerate(picture_messages(drive, camera, duration), start=1):
         while time <= picture_time:
             write(topic, time, message)
             time, topic, message = next(moves)
         for picture_topic, picture in messages.items():
             write(picture_topic, picture_time, picture)
+        progress.show(how_far(pictures, camera, duration))
     write(topic, time, message)
     for time, topic, message in moves:
         write(topic, time, message)
+    progress.show(how_far(pictures, camera, duration), last=True)
+    return written
+
+
+def how_far(pictures: int, camera: CameraConfig, duration: int) -> str:
+    """The line of progress after so many pictures of a drive."""
+    of, each = len(picture_times(camera, duration)), camera.width * camera.height * BYTES_PER_PIXEL / 1e6
+    return f"{pictures} of {of} pictures, {pictures * each:,.0f} of some {of * each:,.0f} MB"
 
 
 # Motion
@@ -255,9 +283,14 @@ def transform(header, child, translation, rotation):
 # Pictures
 
 
+def picture_times(camera: CameraConfig, duration: int) -> np.ndarray:
+    """When pictures are taken, nanoseconds after the start."""
+    return np.arange(IMAGE_OFFSET, duration, camera.period)
+
+
 def picture_messages(drive: Drive, camera: CameraConfig, duration: int) -> Iterator[tuple[int, dict]]:
     """(nanoseconds after the start, {topic: message}) of each picture, with its depth, classes and calibration."""
-    times = np.arange(IMAGE_OFFSET, duration, camera.period)
+    times = picture_times(camera, duration)
     field_of_view = 2 * np.degrees(np.arctan(camera.width / 2 / camera.focal_length))
     with HousePictures(camera.width, camera.height, field_of_view) as house:
         house.load(drive.house)
@@ -344,8 +377,11 @@ def quaternion(x, y, z, w):
 def main(argv: list[str]) -> None:
     """The command."""
     config = parse(BagConfig, argv, program="training.make_bag")
-    make_bag(Path(config.bag), config.seed, config.seconds, config.camera, config.there_and_back)
-    print(f"{config.bag}: {config.seconds:g} s through house {config.seed}", file=sys.stderr)
+    written = make_bag(Path(config.bag), config.seed, config.seconds, config.camera, config.there_and_back)
+    print(
+        f"{config.bag}: {config.seconds:g} s through house {config.seed}, {written.messages:,} messages, "
+        f"{written.bytes / 1e6:,.1f} MB, {written.seconds:.0f} s"
+    )
 
 
 if __name__ == "__main__":

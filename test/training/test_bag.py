@@ -63,6 +63,22 @@ def test_a_bag_has_the_topics_of_a_robot_with_a_depth_camera_at_their_rates(mess
     assert messages["/odom"][0][0] < messages[COLOUR][0][0] and messages[COLOUR][-1][0] < messages["/odom"][-1][0]
 
 
+def test_the_last_line_says_path_seconds_messages_and_size(tmp_path):
+    path = tmp_path / "a.bag"
+    done = command(path, "seed=5", "seconds=1")
+    with rosbag.Bag(str(path)) as opened:
+        messages = opened.get_message_count()
+    said = f"{path}: 1 s through house 5, {messages} messages, {path.stat().st_size / 1e6:.1f} MB, "
+    assert done.stdout.startswith(said) and done.stdout.count("\n") == 1
+    assert done.stderr == "10 of 10 pictures, 5 of some 5 MB\n"
+
+
+def test_progress_is_rewritten_on_a_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    make_bag(tmp_path / "a.bag", 5, 0.4)
+    assert capsys.readouterr().err.startswith("1 of 4 pictures, 0 of some 2 MB\r2 of 4 pictures, 1 of some 2 MB\r")
+
+
 def test_messages_are_in_the_order_of_their_times(bag):
     with rosbag.Bag(str(bag)) as opened:
         times = [time.to_nsec() for _, _, time in opened.read_messages(raw=True)]

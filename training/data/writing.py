@@ -36,10 +36,10 @@ from training.data.manifest import (
     write_manifest,
 )
 from training.data.shards import Description, Shard, write_shard
+from training.progress_line import ProgressLine
 from training.trajectory import Skipped, Trajectory
 
 NAMED_AT_MOST = 10  # what was skipped is named up to this number, then counted
-SECONDS_BETWEEN_LINES = 10.0  # of progress, in a log file
 
 Unit = Any
 Convert = Callable[[Unit], Iterable["Trajectory | Skipped"]]
@@ -271,20 +271,16 @@ def _items(task: _Task) -> Iterator[Trajectory | Skipped]:
 
 
 class _Progress:
-    """A line on stderr: rewritten on a terminal, now and then in a log file."""
+    """How many shards and trajectories are written, as a line on stderr."""
 
     def __init__(self, done: Any, all_shards: int, complete: int) -> None:
         self.done, self._all, self.shards = done, all_shards, complete
-        self._start = self._shown = time.monotonic()
+        self._start, self._line = time.monotonic(), ProgressLine()
 
     def show(self, last: bool) -> None:
-        now, terminal = time.monotonic(), sys.stderr.isatty()
-        if not (terminal or last or now - self._shown > SECONDS_BETWEEN_LINES):
-            return
-        self._shown = now
-        count, seconds = self.done.value, now - self._start
-        line = f"{self.shards} of {self._all} shards, {count} trajectories, {count / seconds:.1f}/s, {seconds:.0f} s"
-        print(line, end="\r" if terminal and not last else "\n", file=sys.stderr, flush=True)
+        count, seconds = self.done.value, time.monotonic() - self._start
+        shards = f"{self.shards} of {self._all} shards"
+        self._line.show(f"{shards}, {count} trajectories, {count / seconds:.1f}/s, {seconds:.0f} s", last)
 
 
 def _entry(path: Path) -> tuple[ShardEntry, list[Skipped]]:
