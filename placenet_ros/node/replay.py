@@ -2,18 +2,20 @@
 
 replay_bag check BAG [--rate R] [--image-transport T] [--pose-source S] image=TOPIC camera_info=TOPIC odom=TOPIC
     prints the bag's length in seconds; replay.launch calls it before anything starts
-replay_bag play BAG [--rate R] [--loop true] [--after TOPIC ...]
-    waits until the topics are published, then becomes `rosbag play`
+replay_bag play BAG [--rate R] [--loop true] [--after TOPIC ...] [--image-transport T] [--depth-transport T]
+                [--images image=TOPIC depth=TOPIC objects=TOPIC]
+    names the images that the bag lacks, waits until the topics of --after are published, then becomes `rosbag play`
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
 import os
 import sys
 import time
-from typing import Sequence
+from typing import Iterable, Sequence
 
 import rosbag
 import rosgraph
@@ -23,6 +25,7 @@ from placenet_ros.node.compressed_images import COMPRESSED_SUFFIXES
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/Image", "sensor_msgs/CompressedImage"
 MESSAGE_TYPES = {"image": IMAGE, "camera_info": "sensor_msgs/CameraInfo", "odom": "nav_msgs/Odometry"}
+IMAGES = {IMAGE, COMPRESSED_IMAGE}
 TRANSFORM_TYPE = "tf2_msgs/TFMessage"
 CLOCK_HZ = 200
 CONNECT_SECONDS = 1.0  # from advertising a bag's topics to its first message, so that nobody misses that
@@ -35,8 +38,19 @@ class BagError(ValueError):
     """A bag that is missing, damaged or lacks a topic; one line."""
 
 
+def whole_path(path: str) -> str:
+    """The path of a bag with `~` expanded. Raises BagError for a relative one: roslaunch starts nodes elsewhere."""
+    expanded = os.path.expanduser(path)
+    if not os.path.isabs(expanded):
+        raise BagError(
+            f"{path}: roslaunch starts nodes in another folder; give the whole path, {os.path.abspath(expanded)}"
+        )
+    return expanded
+
+
 def opened_bag(path: str) -> rosbag.Bag:
-    """Raises BagError."""
+    """`~` in the path is expanded. Raises BagError."""
+    path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise BagError(f"{path}: no such bag; give the path of a .bag file")
     try:
@@ -53,14 +67,12 @@ def check_bag(path: str, topics: dict[str, str], image_transport: str = "raw", p
     topics: by input (image, camera_info, odom) the topic that it should be on.
     image_transport, pose_source: the node's: compressed images are below the image's topic, and TF replaces odom.
 
-    Raises BagError for a bag that lacks one of them, naming it and those that the bag has, and for a relative path.
+    Raises BagError for a bag that lacks one of them, naming it and those of its type that the bag has, and for a
+    relative path.
     """
-    if not os.path.isabs(path):
-        raise BagError(
-            f"{path}: roslaunch starts nodes in another folder; give the whole path, {os.path.abspath(path)}"
-        )
+    path = whole_path(path)
     with opened_bag(path) as bag:
-        found = {name: topic.msg_type for name, topic in bag.get_type_and_topic_info().topics.items()}
+        found = _types(bag)
         seconds = bag.get_end_time() - bag.get_start_time() if found else 0.0
     needed = {name: (topic, MESSAGE_TYPES[name]) for name, topic in topics.items()}
     if image_transport == "compressed" and "image" in needed:
@@ -70,24 +82,88 @@ def check_bag(path: str, topics: dict[str, str], image_transport: str = "raw", p
     missing = {name: (topic, kind) for name, (topic, kind) in needed.items() if found.get(topic) != kind}
     if missing:
         lacks = ", ".join(f"{topic} ({kind}) for {name}" for name, (topic, kind) in missing.items())
-        has = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(found.items())) or "no messages at all"
+        has = _listed(_alike(missing, found) or found) or "no messages at all"
         raise BagError(f"{path}: the bag lacks {lacks}; it has {has}; {_what_to_type(missing, topics, found)}")
     return seconds
 
 
+def _types(bag: rosbag.Bag) -> dict[str, str]:
+    """Types of the bag's messages, by topic."""
+    return {name: topic.msg_type for name, topic in bag.get_type_and_topic_info().topics.items()}
+
+
+def _listed(types: dict[str, str]) -> str:
+    return ", ".join(f"{topic} ({kind})" for topic, kind in sorted(types.items()))
+
+
+def _alike(missing: dict[str, tuple[str, str]], found: dict[str, str]) -> dict[str, str]:
+    """Of what the bag has, that which has a topic or a type that is missed; images compressed or not."""
+    topics, kinds = {topic for topic, _ in missing.values()}, {kind for _, kind in missing.values()}
+    if kinds & IMAGES:
+        kinds |= IMAGES
+    return {topic: kind for topic, kind in found.items() if topic in topics or kind in kinds}
+
+
 def _what_to_type(missing: dict[str, tuple[str, str]], topics: dict[str, str], found: dict[str, str]) -> str:
     """Settings that go with what the bag has, else an example of how to name a topic."""
-    hints = []
-    if "image" in missing and found.get(topics["image"] + COMPRESSED_SUFFIXES["image"]) == COMPRESSED_IMAGE:
-        hints.append("image_transport:=compressed")
-    if "image" in missing and found.get(topics["image"]) == IMAGE:
-        hints.append("image_transport:=raw")
-    if "odom" in missing and found.get("/tf") == TRANSFORM_TYPE:
-        hints.append("pose_source:=tf")
+    hints = [hint for hint in (_setting(name, *form, topics, found) for name, form in missing.items()) if hint]
     if hints:
         return f"try {' '.join(hints)}"
     name = next(iter(missing))
     return f"name its topics, for instance {name}:=/TOPIC" if name in topics else "play one that was recorded with it"
+
+
+def _setting(name: str, topic: str, kind: str, topics: dict[str, str], found: dict[str, str]) -> str | None:
+    """What to add for one input, so that it takes what the bag has; None: nothing like it."""
+    if name == "image" and found.get(topics["image"] + COMPRESSED_SUFFIXES["image"]) == COMPRESSED_IMAGE:
+        return "image_transport:=compressed"
+    if name == "image" and found.get(topics["image"]) == IMAGE:
+        return "image_transport:=raw"
+    of_kind = [each for each, its_kind in found.items() if its_kind == kind]
+    if name in topics and kind != COMPRESSED_IMAGE and of_kind:
+        return f"{name}:={_nearest(topic, of_kind)}"
+    return "pose_source:=tf" if name == "odom" and found.get("/tf") == TRANSFORM_TYPE else None
+
+
+def _nearest(topic: str, others: Iterable[str]) -> str:
+    """Of some topics, the one whose name is the most alike."""
+    return difflib.get_close_matches(topic, sorted(others), n=1, cutoff=0.0)[0]
+
+
+def missing_companions(path: str, topics: dict[str, str], image_transport: str, depth_transport: str) -> list[str]:
+    """A line for each of depth and objects that the bag lacks: the node goes without, and nobody else would notice.
+
+    topics: by input (image, depth, objects) the topic that it should be on. image_transport: the node's.
+    depth_transport: the node's; "configured": not known here, images may come either way.
+
+    Raises BagError.
+    """
+    if depth_transport == "as_image":
+        depth_transport = image_transport
+    transports = {"image": image_transport, "depth": depth_transport, "objects": depth_transport}
+    with opened_bag(path) as bag:
+        found = set(_types(bag).items())
+    forms = {name: _forms(name, topic, transports[name]) for name, topic in topics.items()}
+    others = found - set().union(*forms.values())
+    missing = [name for name in forms if name != "image" and not forms[name] & found]
+    hints = {name: _hint(name, topics[name], transports[name], others) for name in missing}
+    return [f"{path}: no images on {topics[name]}: played without {name}{hint}" for name, hint in hints.items()]
+
+
+def _forms(name: str, topic: str, transport: str) -> set[tuple[str, str]]:
+    """Topic and type of an input of images; of both transports where neither is given."""
+    forms = {"raw": (topic, IMAGE), "compressed": (topic + COMPRESSED_SUFFIXES[name], COMPRESSED_IMAGE)}
+    return {forms[transport]} if transport in forms else set(forms.values())
+
+
+def _hint(name: str, topic: str, transport: str, others: set[tuple[str, str]]) -> str:
+    """Which other topics of a bag (with their types) could be meant."""
+    suffix = COMPRESSED_SUFFIXES[name]
+    bases = {other[: -len(suffix)] if kind == COMPRESSED_IMAGE else other for other, kind in others}
+    candidates = sorted(base for base in bases if _forms(name, base, transport) & others)
+    if not candidates:
+        return ""
+    return f"; other images in it: {', '.join(candidates)}; perhaps {name}:={_nearest(topic, candidates)}"
 
 
 def checked_rate(rate: str) -> float:
@@ -123,6 +199,12 @@ def play(bag: str, rate: float, loop: bool, after: Sequence[str]) -> None:
     os.execvp(command[0], command)
 
 
+def _by_input(words: Sequence[str]) -> dict[str, str]:
+    """Topics as they are in a bag, by input. words: INPUT=TOPIC."""
+    inputs = dict(word.split("=", 1) for word in words)
+    return {name: rospy.names.resolve_name(topic) for name, topic in inputs.items()}
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description="Replay a bag once the node is ready.")
@@ -130,22 +212,27 @@ def main() -> int:
     check_parser = commands.add_parser("check", help="print the bag's length, or what it lacks")
     check_parser.add_argument("bag")
     check_parser.add_argument("topics", nargs="+", metavar="INPUT=TOPIC")
-    check_parser.add_argument("--image-transport", default="raw", help="raw or compressed, as the node has it")
     check_parser.add_argument("--pose-source", default="odom", help="odom or tf, as the node has it")
     play_parser = commands.add_parser("play", help="play the bag once others are ready")
     play_parser.add_argument("bag")
     play_parser.add_argument("--loop", choices=("true", "false"), default="false", help="start again at the end")
+    play_parser.add_argument("--images", nargs="*", default=[], metavar="INPUT=TOPIC", help="told of if not in the bag")
+    play_parser.add_argument("--depth-transport", default="as_image", help="raw, compressed, as_image, or configured")
     play_parser.add_argument("--after", nargs="*", default=[], metavar="TOPIC", help="topics that must be published")
     for command in (check_parser, play_parser):
         command.add_argument("--rate", default="1", help="times real time")
+        command.add_argument("--image-transport", default="raw", help="raw or compressed, as the node has it")
     arguments = parser.parse_args(rospy.myargv()[1:])
     try:
         rate = checked_rate(arguments.rate)
         if arguments.command == "check":
-            topics = dict(topic.split("=", 1) for topic in arguments.topics)
+            topics = _by_input(arguments.topics)
             print(check_bag(arguments.bag, topics, arguments.image_transport, arguments.pose_source))
         else:
-            play(arguments.bag, rate, arguments.loop == "true", arguments.after)
+            bag, images = whole_path(arguments.bag), _by_input(arguments.images)
+            for line in missing_companions(bag, images, arguments.image_transport, arguments.depth_transport):
+                print(f"note: {line}", flush=True)
+            play(bag, rate, arguments.loop == "true", arguments.after)
     except BagError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
