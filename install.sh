@@ -31,6 +31,8 @@ noetic_packages=(
     ros-noetic-visualization-msgs
 )
 
+seconds_between_lines=20  # of progress
+
 say() { echo "install.sh: $*"; }
 
 stop() {
@@ -42,16 +44,30 @@ stop() {
 step() {
     local name="$1" is_in_place="$2" do="$3" log="$logs/$4" what_to_try="$5" begun=$SECONDS status
     if "$is_in_place" 2>/dev/null; then return; fi
-    say "$name ..."
+    say "$name ... (its output: $log)"
+    tell_progress "$name" "$log" $BASHPID 2>/dev/null 9>&- &
     set +e  # within a condition, the subshell would go on after a command that fails
     (set -e; "$do") >"$log" 2>&1 9>&-
     status=$?
+    kill $! 2>/dev/null
+    wait $! 2>/dev/null
     set -e
     if [ "$status" -ne 0 ]; then
         stop "$name: failed after $((SECONDS - begun)) s: $(reason "$log"). $what_to_try, and run $root/install.sh again" \
             "(all its output: $log)"
     fi
     say "$name: done in $((SECONDS - begun)) s"
+}
+
+# tell_progress NAME LOG PROCESS: while that process lives, now and then how long NAME has taken, and what it does now.
+tell_progress() {
+    local name="$1" log="$2" process="$3" begun=$SECONDS next=$((SECONDS + seconds_between_lines))
+    while sleep 1 >&2 && kill -0 "$process"; do
+        if [ "$SECONDS" -ge "$next" ]; then
+            say "$name: $((SECONDS - begun)) s: $(grep -v '^\s*$' "$log" | tail -n 1 | cut -c 1-100)"
+            next=$((SECONDS + seconds_between_lines))
+        fi
+    done
 }
 
 # The line of a log that says best what went wrong: the first that begins like an error, else the last.
@@ -187,7 +203,10 @@ case "$root" in *[[:space:]]*) stop "catkin cannot build in a folder with a spac
 command -v apt-get >/dev/null || stop "no apt-get here: this needs Debian 12, or Ubuntu 20.04 with ROS Noetic"
 mkdir -p "$logs"
 exec 9<install.sh
-flock 9  # two at once: the second waits
+if ! flock --nonblock 9; then
+    say "waiting for another install.sh that runs in this folder"
+    flock 9
+fi
 
 if [ -f /opt/ros/noetic/setup.bash ]; then
     all_packages=("${noetic_packages[@]}")
@@ -206,7 +225,7 @@ if /usr/bin/python3 -c "import sys; sys.exit(sys.version_info < (3, 10))"; then
 fi
 # apt and pip beside each other save a minute. A process group of its own for pip: an end here ends it, too.
 set -m
-step "Python packages (.venv: torch and others, some GB)" have_venv install_venv venv.log \
+step "Python packages (.venv: torch and others, some GB; one to three minutes)" have_venv install_venv venv.log \
     "Look for the network, 8 GB free on the disk, and pip's settings" &
 set +m
 pip_step=$!

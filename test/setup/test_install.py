@@ -1,6 +1,8 @@
 """install.sh, env.sh and test/run.sh, run in copies of the repository with a torch of a few bytes and no network."""
 
+import fcntl
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -178,13 +180,36 @@ def test_a_failing_apt_is_one_line_that_says_what_and_where(tmp_path: Path):
     assert not (repository / ".venv").exists()
 
 
+def test_a_step_says_where_its_output_goes_and_now_and_then_what_it_does(tmp_path: Path):
+    repository = copy_of_the_repository(tmp_path / "placenet_ros")
+    script = (repository / "install.sh").read_text()
+    assert "seconds_between_lines=20 " in script
+    (repository / "install.sh").write_text(script.replace("seconds_between_lines=20 ", "seconds_between_lines=1 "))
+    programs = tmp_path / "programs"
+    write_program(programs / "dpkg-query", "exit 1")
+    write_program(programs / "apt-get", 'echo "Get:1 of them"; sleep 4; echo "E: no network"; exit 100')
+    write_program(programs / "sudo", 'exec "$@"')
+    said = install(repository, str(programs)).stdout.splitlines()
+    assert said[0] == f"install.sh: apt-get update ... (its output: {repository}/out/install/update.log)"
+    assert re.fullmatch("install.sh: apt-get update: [1-4] s: Get:1 of them", said[1])
+
+
+def test_two_at_once_take_turns_and_the_second_says_so(repository: Path):
+    with open(repository / "install.sh") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = subprocess.Popen([repository / "install.sh"], stdout=subprocess.PIPE, text=True)
+        assert "waiting for another install.sh" in second.stdout.readline()
+    assert second.wait(timeout=60) == 0
+    second.stdout.close()
+
+
 def test_neither_root_nor_sudo_is_one_line_that_names_the_packages(tmp_path: Path):
     repository = copy_of_the_repository(tmp_path / "placenet_ros")
     programs = tmp_path / "programs"
     write_program(programs / "dpkg-query", "exit 1")
     write_program(programs / "apt-get", "exit 1")
     write_program(programs / "id", "echo 1000")
-    for name in ["bash", "cat", "comm", "cut", "dirname", "env", "flock", "grep", "mkdir", "sed", "sort", "tail", "tr"]:
+    for name in ["bash", "cat", "comm", "cut", "dirname", "env", "flock", "grep", "mkdir", "sed", "sleep", "sort", "tail", "tr"]:
         (programs / name).symlink_to(shutil.which(name))
     failed = install(repository, PATH=str(programs))
     assert failed.returncode == 1
