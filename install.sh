@@ -45,7 +45,7 @@ step() {
     local name="$1" is_in_place="$2" do="$3" log="$logs/$4" what_to_try="$5" begun=$SECONDS status
     if "$is_in_place" 2>/dev/null; then return; fi
     say "$name ... (its output: $log)"
-    tell_progress "$name" "$log" $BASHPID 2>/dev/null 9>&- &
+    tell_progress "${name%% (*}" "$log" $BASHPID 2>/dev/null 9>&- &
     set +e  # within a condition, the subshell would go on after a command that fails
     (set -e; "$do") >"$log" 2>&1 9>&-
     status=$?
@@ -56,7 +56,7 @@ step() {
         stop "$name: failed after $((SECONDS - begun)) s: $(reason "$log"). $what_to_try, and run $root/install.sh again" \
             "(all its output: $log)"
     fi
-    say "$name: done in $((SECONDS - begun)) s"
+    say "${name%% (*}: done in $((SECONDS - begun)) s"
 }
 
 # tell_progress NAME LOG PROCESS: while that process lives, now and then how long NAME has taken, and what it does now.
@@ -64,7 +64,7 @@ tell_progress() {
     local name="$1" log="$2" process="$3" begun=$SECONDS next=$((SECONDS + seconds_between_lines))
     while sleep 1 >&2 && kill -0 "$process"; do
         if [ "$SECONDS" -ge "$next" ]; then
-            say "$name: $((SECONDS - begun)) s: $(grep -v '^\s*$' "$log" | tail -n 1 | cut -c 1-100)"
+            say "$name: $((SECONDS - begun)) s: $(grep -v '^\s*$' "$log" | tail -n 1 | sed 's/^ *//' | cut -c 1-90)"
             next=$((SECONDS + seconds_between_lines))
         fi
     done
@@ -158,9 +158,9 @@ install_venv() {
     "${pip[@]}" install 'pip>=21'  # older ones do not know the wheels of today
     broken_distributions | xargs -r "${pip[@]}" uninstall -y  # pip would take them for installed
     if [ -n "$index" ]; then
-        "${pip[@]}" install --index-url "$index" --no-deps torch  # what it needs comes with the requirements
+        "${pip[@]}" install --progress-bar off --index-url "$index" --no-deps torch  # what it needs comes with the requirements
     fi
-    "${pip[@]}" install "${requirements[@]/#/--requirement=}"
+    "${pip[@]}" install --progress-bar off "${requirements[@]/#/--requirement=}"
     # ROS's Python packages become visible only now: apt was still busy with them, and pip is not to build on them.
     /usr/bin/python3 -m venv --system-site-packages --without-pip .venv
     requirements_stamp >.venv/stamp

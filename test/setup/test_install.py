@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import zipfile
 from pathlib import Path
 
@@ -194,13 +195,18 @@ def test_a_step_says_where_its_output_goes_and_now_and_then_what_it_does(tmp_pat
     assert re.fullmatch("install.sh: apt-get update: [1-4] s: Get:1 of them", said[1])
 
 
-def test_two_at_once_take_turns_and_the_second_says_so(repository: Path):
-    with open(repository / "install.sh") as lock:
+def test_two_at_once_take_turns_and_the_second_says_so(repository: Path, tmp_path: Path):
+    output = tmp_path / "output"
+    with open(repository / "install.sh") as lock, open(output, "w") as stdout:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        second = subprocess.Popen([repository / "install.sh"], stdout=subprocess.PIPE, text=True)
-        assert "waiting for another install.sh" in second.stdout.readline()
+        second = subprocess.Popen([repository / "install.sh"], stdout=stdout)
+        deadline = time.monotonic() + 30
+        while "waiting for another install.sh" not in output.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        said = output.read_text()
+        assert second.poll() is None
     assert second.wait(timeout=60) == 0
-    second.stdout.close()
+    assert "waiting for another install.sh" in said
 
 
 def test_neither_root_nor_sudo_is_one_line_that_names_the_packages(tmp_path: Path):
