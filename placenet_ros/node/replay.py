@@ -2,8 +2,8 @@
 
 replay_bag check BAG [--rate R] [--image-transport T] [--pose-source S] image=TOPIC camera_info=TOPIC odom=TOPIC
     prints the bag's length in seconds; replay.launch calls it before anything starts
-replay_bag play BAG [--rate R] [--loop true] [--after TOPIC ...] [--image-transport T] [--depth-transport T]
-                [--images image=TOPIC depth=TOPIC objects=TOPIC]
+replay_bag play BAG [--rate R] [--loop true] [--ends true] [--after TOPIC ...] [--image-transport T]
+                [--depth-transport T] [--images image=TOPIC depth=TOPIC objects=TOPIC]
     names the images that the bag lacks, waits until the topics of --after are published, then becomes `rosbag play`
 """
 
@@ -31,6 +31,7 @@ CLOCK_HZ = 200
 CONNECT_SECONDS = 1.0  # from advertising a bag's topics to its first message, so that nobody misses that
 READY_SECONDS = 120.0  # longest wait for the node: PyTorch's first import on a small computer takes a while
 POLL_SECONDS = 0.2
+END_LINE = "when the bag is over, roslaunch ends, and says in red that a REQUIRED process has died: that is its way"
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -216,6 +217,7 @@ def main() -> int:
     play_parser = commands.add_parser("play", help="play the bag once others are ready")
     play_parser.add_argument("bag")
     play_parser.add_argument("--loop", choices=("true", "false"), default="false", help="start again at the end")
+    play_parser.add_argument("--ends", choices=("true", "false"), default="false", help="roslaunch ends with the bag")
     play_parser.add_argument("--images", nargs="*", default=[], metavar="INPUT=TOPIC", help="told of if not in the bag")
     play_parser.add_argument("--depth-transport", default="as_image", help="raw, compressed, as_image, or configured")
     play_parser.add_argument("--after", nargs="*", default=[], metavar="TOPIC", help="topics that must be published")
@@ -232,6 +234,8 @@ def main() -> int:
             bag, images = whole_path(arguments.bag), _by_input(arguments.images)
             for line in missing_companions(bag, images, arguments.image_transport, arguments.depth_transport):
                 print(f"note: {line}", flush=True)
+            if arguments.ends == "true" and arguments.loop == "false":
+                print(f"note: {END_LINE}", flush=True)
             play(bag, rate, arguments.loop == "true", arguments.after)
     except BagError as error:
         print(f"error: {error}", file=sys.stderr)

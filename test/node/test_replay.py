@@ -1,5 +1,6 @@
 """Bags that are damaged, and replays that cannot be."""
 
+import os
 import sys
 
 import pytest
@@ -123,3 +124,14 @@ def test_wait_that_is_cut_short_ends_without_a_traceback(tmp_path, monkeypatch, 
     assert replay.main() != 0
     found = capsys.readouterr().err
     assert found.startswith(told) and found.count("\n") == bool(told)
+
+
+@pytest.mark.parametrize("ends, loop, notes", [("true", "false", 1), ("true", "true", 0), ("false", "false", 0)])
+def test_red_end_of_roslaunch_is_announced_where_the_bag_ends_it(tmp_path, monkeypatch, capsys, ends, loop, notes):
+    became = []
+    monkeypatch.setattr(os, "execvp", lambda program, words: became.append(words))
+    words = ["play", bag_with(tmp_path, {}), f"--ends={ends}", f"--loop={loop}"]
+    monkeypatch.setattr(sys, "argv", ["replay_bag", *words])
+    assert replay.main() == 0
+    assert became[0][:2] == ["rosbag", "play"]
+    assert capsys.readouterr().out.count("REQUIRED") == notes
