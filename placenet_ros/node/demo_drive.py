@@ -22,9 +22,10 @@ from sensor_msgs.msg import Image
 
 from placenet_ros.msg import PlaceEmbedding, PlaceMatches
 from placenet_ros.node import images
-from placenet_ros.node.demo_pictures import MatchedPair, draw_drive
+from placenet_ros.node.demo_pictures import DrawnMatch, DrivenPose, MatchedPair, draw_drive
 from placenet_ros.node.demo_report import DemoError, ready_model
 from placenet_ros.node.image_layout import ImageError
+from placenet_ros.node.keeping_up import late_count, note_if_late
 from placenet_ros.node.parameters import NodeParameters
 from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose
 from placenet_ros.scene.viewpoints import CameraPose
@@ -43,6 +44,7 @@ class Keyframe:
     pose: CameraPose
     place: tuple[int, int]  # episode, place
     travelled: float  # metres since the first one
+    delay_ms: float = 0.0  # from its stamp until it was told
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class Recognition:
     @property
     def is_near(self) -> bool:
         return self.metres <= NEAR_METRES
+
+    @property
+    def judgement(self) -> str:
+        return "right" if self.is_right else "near" if self.is_near else "wrong"
 
 
 def _degrees(a: CameraPose, b: CameraPose) -> float:
@@ -100,6 +106,7 @@ def figures(keyframes: Sequence[Keyframe], found: Sequence[Recognition], after: 
         "seconds": round(keyframes[-1].seconds - keyframes[0].seconds, 1),
         "metres": round(keyframes[-1].travelled, 1),
         "keyframes": len(keyframes),
+        "keyframes_late": late_count([keyframe.delay_ms for keyframe in keyframes]),
         "places": len({keyframe.place for keyframe in keyframes}),
         "revisits": len(back),
         "revisits_matched_right": sum(r.is_right and r.now.seconds in stamps for r in found),
@@ -160,11 +167,13 @@ class Drive:
 
     def _on_embedding(self, message: PlaceEmbedding) -> None:
         seconds, pose = message.header.stamp.to_sec(), _camera_pose(message.pose.pose, message.child_frame_id)
+        delay_ms = 1000 * (rospy.get_time() - seconds)
         with self._lock:
             last = self.keyframes[-1] if self.keyframes else None
             travelled = 0.0 if last is None else last.travelled + last.pose.distance_to(pose)
             self._frame_id = message.child_frame_id
-            self.keyframes.append(Keyframe(seconds, pose, (message.episode_id, message.place_id), travelled))
+            place = message.episode_id, message.place_id
+            self.keyframes.append(Keyframe(seconds, pose, place, travelled, delay_ms))
             self._stamps.add(seconds)
             self._keep_pictures()
 
@@ -199,6 +208,8 @@ def told(figures: dict, surest: Recognition | None, hears_matches: bool, folder:
         truth = f"in truth {surest.metres:.1f} m and {surest.degrees:.0f} degrees apart"
         lines += [("matches", f"{counts['all']}: {judged}")]
         lines += [("the surest", f"{name}: similarity {surest.similarity:.2f}, {truth}")]
+    late = note_if_late(figures["keyframes_late"], figures["keyframes"])
+    lines += [("note", late)] if late else []
     lines.append(("picture", str(folder / "revisit.png")))
     return "\n".join(f"  {name + ':':<18}{text}" for name, text in lines)
 
@@ -216,20 +227,31 @@ def match_after() -> float:
 def draw(drive: Drive, surest: Recognition | None, path: Path) -> None:
     """Write revisit.png."""
     start = drive.keyframes[0].seconds
+    matches = {found.now.seconds: _drawn_match(found, start) for found in drive.found}
     pair = None
     if surest is not None and {surest.now.seconds, surest.then_seconds} <= set(drive.pictures):
         pair = MatchedPair(
-            surest.now.pose,
-            surest.then,
+            matches[surest.now.seconds],
             images.colours(drive.pictures[surest.now.seconds]),
             images.colours(drive.pictures[surest.then_seconds]),
-            f"place {surest.now.place[1]}, {surest.now.seconds - start:.0f} s after the start",
+            f"place {surest.now.place[1]}, at {surest.now.seconds - start:.0f} s",
             f"place {surest.place[1]}, at {surest.then_seconds - start:.0f} s",
-            f"similarity {surest.similarity:.2f}; in truth {surest.metres:.1f} m, {surest.degrees:.0f} degrees apart",
+            f"similarity {surest.similarity:.2f}; in truth\n{surest.metres:.1f} m, {surest.degrees:.0f} degrees apart",
         )
-    observations = [(keyframe.pose, keyframe.place[1]) for keyframe in drive.keyframes]
-    lines = [(found.now.pose, found.then, found.is_right, found.is_near) for found in drive.found]
-    draw_drive(observations, lines, pair, path)
+    keyframes = [DrivenPose(frame.seconds - start, frame.pose, frame.place[1]) for frame in drive.keyframes]
+    judgements = {
+        "right": f"match is right: within {RIGHT_METRES:g} m and {RIGHT_DEGREES:g} degrees",
+        "near": f"match is nearly right: within {NEAR_METRES:g} m",
+        "wrong": "match is wrong",
+    }
+    draw_drive(keyframes, list(matches.values()), judgements, pair, path)
+
+
+def _drawn_match(found: Recognition, start: float) -> DrawnMatch:
+    """start: seconds, of the first keyframe."""
+    return DrawnMatch(
+        found.now.pose, found.then, found.now.seconds - start, found.then_seconds - start, found.judgement
+    )
 
 
 def report(seconds: float, folder: Path) -> None:

@@ -28,6 +28,7 @@ from placenet_ros.node import images
 from placenet_ros.node.demo_pictures import HELD_SHOWN, ViewRow, Walk, draw_path, draw_views, rmse
 from placenet_ros.node.frames import Frames
 from placenet_ros.node.image_layout import ImageError
+from placenet_ros.node.keeping_up import late_count, note_if_late
 from placenet_ros.node.outputs import body_pose
 from placenet_ros.node.recorded_walk import RecordedWalk, read_walk
 from placenet_ros.node.replay import BagError
@@ -109,7 +110,7 @@ class QueryPlan:
         for share, what, left, up in ELSEWHERE:
             at = walk.start + share * (walk.end - walk.start)
             stamp = walk.nearest_stamp(int(at * 1e9))
-            self._elsewhere.append(Query(at, stamp, stamp + 1, f"asked for {what}", left, up))
+            self._elsewhere.append(Query(at, stamp, stamp + 1, what, left, up))
 
     def due(self, now: float) -> Query | None:
         """The query to ask now (seconds, of the clock), if it is time for one."""
@@ -119,7 +120,7 @@ class QueryPlan:
             query = self._elsewhere.pop(0)
         elif now < self._walk.end - AHEAD_SECONDS:
             stamp = self._walk.nearest_stamp(int((now + AHEAD_SECONDS) * 1e9))
-            query = Query(now, stamp, stamp, f"asked for {AHEAD_SECONDS:g} s ahead")
+            query = Query(now, stamp, stamp, f"{AHEAD_SECONDS:g} s ahead")
         else:
             return None
         self._next_at = now + ASK_EVERY_SECONDS
@@ -232,7 +233,8 @@ class DemoReport:
         if not self._delays_ms:
             raise DemoError("the node published no place embedding; see its output above")
         if not ahead:
-            raise DemoError("the node answered no query in time with a predicted view; see its output above")
+            why = note_if_late(late_count(self._delays_ms), len(self._delays_ms)) or "see its output above"
+            raise DemoError(f"the node answered no query in time with a predicted view; {why}")
         truths = [self._walk.rgb[answer.query.stamp] for answer in ahead]
         predicted = [rmse(answer.image, truth) for answer, truth in zip(ahead, truths)]
         latest = [rmse(self._walk.rgb[answer.held[-1]], truth) for answer, truth in zip(ahead, truths)]
@@ -243,6 +245,7 @@ class DemoReport:
             "keyframes": len(self._observations),
             "places": len(set(self._observations.values())),
             "embeddings_published": len(self._delays_ms),
+            "embeddings_late": late_count(self._delays_ms),
             "views_published": self._views,
             "queries_asked": len(self._answers),
             "queries_answered_in_time": len(ahead) + len(self._complete(is_ahead=False)),
@@ -326,6 +329,7 @@ def told(figures: dict, folder: FilePath) -> str:
     clocked = f"from image stamp to embedding (by /clock, to {delay['resolution']} ms)"
     compared = f"over {error['views']} views {error['seconds_ahead']:.1f} s ahead, by what the robot then saw"
     queries = f"{figures['queries_answered_in_time']} of them in time for {figures['queries_asked']} queries"
+    late = note_if_late(figures["embeddings_late"], figures["embeddings_published"])
     few = f"fewer than {FEW_VIEWS} views could be judged, which says little: the machine is slow, or the bag short"
     lines = [
         ("frames seen", f"{figures['frames_seen']} in {figures['bag_seconds']:.0f} s, {figures['keyframes']} kept"),
@@ -335,6 +339,7 @@ def told(figures: dict, folder: FilePath) -> str:
         ("prediction", f"RMSE {error['predicted']:.1f} of 255, {compared}"),
         ("for comparison", f"RMSE {error['latest_observation']:.1f} of 255, taking the latest observation instead"),
         *([("note", few)] if error["views"] < FEW_VIEWS else []),
+        *([("note", late)] if late else []),
         ("pictures", f"{folder / 'views.png'}, {folder / 'path.png'}"),
     ]
     return "\n".join(f"  {name + ':':<18}{text}" for name, text in lines)
