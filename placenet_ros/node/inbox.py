@@ -33,11 +33,11 @@ DROP_LINES = {
     "set header.stamp",
 }
 TIME_LINE = (
-    "time jumped back, as where a bag begins again: a new episode begins, and what was seen before is forgotten; "
+    "time jumped back, as where a bag begins again: episode {} begins, and what was seen before is forgotten; "
     "~reset_on_time_jump can keep it"
 )
 ODOMETRY_LINE = (
-    "odometry restarted, by a step that no robot drives or another frame_id: a new episode begins, and what was seen "
+    "odometry restarted, by a step that no robot drives or another frame_id: episode {} begins, and what was seen "
     "before is forgotten; ~odometry_jump says which step is too large"
 )
 
@@ -129,8 +129,7 @@ class Inbox:
             if self._note_time("odometry", sample.stamp, time.monotonic()):
                 self._odometry.clear()
             elif self._has_restarted(sample):
-                self._episodes.begin()
-                self._drops.tell("odometry restart", ODOMETRY_LINE)
+                self._drops.tell("odometry restart", ODOMETRY_LINE.format(self._episodes.begin()))
                 self._restart_odometry(sample.stamp)
             self._odometry.add(sample)
             self._condition.notify()
@@ -276,7 +275,7 @@ class Inbox:
         before = self._episodes.episode
         jumped = self._episodes.jumped_back(source, stamp, now)
         if self._episodes.episode != before:
-            self._drops.tell("time jump", TIME_LINE)
+            self._drops.tell("time jump", TIME_LINE.format(self._episodes.episode))
             self._forget()
         return jumped
 

@@ -52,7 +52,7 @@ class PlaceNetNode:
         self._weights = weights_path(parameters.weights)
         self._tasks: Tasks | None = None
         self._activity = Activity()
-        self._drops = DropCounter(rospy.logwarn)
+        self._drops = DropCounter(rospy.logwarn, rospy.loginfo)
         self._episodes = EpisodeWatch(parameters.reset_on_time_jump)
         pose_input = "odom" if parameters.transform is None else TRANSFORM
         is_simulated = rospy.get_param("/use_sim_time", False)
@@ -151,7 +151,9 @@ class PlaceNetNode:
             episode = self._ask(Request(lambda tasks: tasks.start_over()))
         except RequestError as refusal:
             return TriggerResponse(success=False, message=str(refusal))
-        return TriggerResponse(success=True, message=f"episode {episode} begins")
+        line = f"episode {episode} begins"
+        self._drops.inform("reset", f"~reset: {line}, and what was seen before is forgotten")
+        return TriggerResponse(success=True, message=line)
 
     def _on_pause(self, asked: SetBoolRequest) -> SetBoolResponse:
         try:
@@ -159,6 +161,7 @@ class PlaceNetNode:
         except RequestError as refusal:
             return SetBoolResponse(success=False, message=str(refusal))
         line = "paused: no image becomes an observation" if asked.data else "goes on: images become observations"
+        self._drops.inform("pause", f"~pause: {line}")
         return SetBoolResponse(success=True, message=line)
 
     def _ask(self, request: Request):

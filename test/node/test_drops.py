@@ -18,7 +18,7 @@ def clock(monkeypatch):
 
 def test_drops_at_the_rate_of_a_camera_are_all_counted_and_told_once_a_minute(clock):
     told = []
-    counter = DropCounter(told.append)
+    counter = DropCounter(told.append, told.append)
     for _ in range(30 * 90):  # 90 seconds at 30 Hz
         counter.count("bad encoding", "image: encoding 'bayer' is not supported")
         clock[0] += 1 / 30
@@ -28,7 +28,7 @@ def test_drops_at_the_rate_of_a_camera_are_all_counted_and_told_once_a_minute(cl
 
 def test_another_line_is_told_at_once(clock):
     told = []
-    counter = DropCounter(told.append)
+    counter = DropCounter(told.append, told.append)
     counter.count("bad encoding", "first")
     counter.count("bad encoding", "second")
     assert told == ["first", "second"]
@@ -36,7 +36,7 @@ def test_another_line_is_told_at_once(clock):
 
 def test_lines_that_differ_each_time_are_told_a_few_times_a_minute(clock):
     told = []
-    counter = DropCounter(told.append)
+    counter = DropCounter(told.append, told.append)
     for number in range(30 * 90):
         counter.count("bad size", f"step is {number} bytes")
         clock[0] += 1 / 30
@@ -46,9 +46,20 @@ def test_lines_that_differ_each_time_are_told_a_few_times_a_minute(clock):
     assert len(told) == 7
 
 
+def test_what_was_asked_for_is_told_each_time_but_not_without_end(clock):
+    warned, informed = [], []
+    counter = DropCounter(warned.append, informed.append)
+    for _ in range(30):
+        counter.inform("reset", "~reset: episode 2 begins")
+    assert (warned, informed) == ([], 3 * ["~reset: episode 2 begins"])
+    clock[0] += 61.0
+    counter.inform("reset", "~reset: episode 3 begins")
+    assert informed[3:] == ["~reset: episode 3 begins"]
+
+
 def test_telling_counts_nothing(clock):
     told = []
-    counter = DropCounter(told.append)
+    counter = DropCounter(told.append, told.append)
     for _ in range(2):
         counter.tell("time jump", "time jumped back")
     assert (counter.counts(), told) == ({}, ["time jumped back"])

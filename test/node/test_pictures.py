@@ -38,7 +38,7 @@ def warnings():
 
 @pytest.fixture
 def drops(warnings):
-    return DropCounter(warnings.append)
+    return DropCounter(warnings.append, print)
 
 
 @pytest.fixture
