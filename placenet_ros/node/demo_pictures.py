@@ -98,7 +98,7 @@ def draw_views(rows: Sequence[ViewRow], model_name: str, path: Path) -> None:
         (0, HELD_SHOWN - 1): "some of the views seen so far",
         (HELD_SHOWN, HELD_SHOWN): "what the robot\nthen saw",
         (HELD_SHOWN + 1, HELD_SHOWN + 1): "predicted",
-        (HELD_SHOWN + 2, HELD_SHOWN + 2): f"uncertainty\n(white: {highest:.2g} of 1)",
+        (HELD_SHOWN + 2, HELD_SHOWN + 2): f"uncertainty\n(white: {highest:.2g})",
     }
     for (first, last), text in headings.items():
         left, right = grid[0, first].get_position(), grid[0, last].get_position()
