@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import struct
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -21,6 +20,8 @@ import numpy as np
 import rosbag
 import roslib.message
 import rospy
+
+from training.configuration import run_command
 
 START_SECONDS = 1.0  # from the last connection to the first message
 CONNECT_SECONDS = 60.0  # longest wait for subscribers
@@ -134,4 +135,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_command(main)

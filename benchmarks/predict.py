@@ -36,6 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, PublishedConfig, PublishedPlaceNet
 from placenet_ros.model.captured import LAUNCHED_FIRST, CapturedPrediction
 from placenet_ros.model.inference import inference_precision, ready_for_inference
+from training.configuration import run_command
 from training.device import chosen_device
 
 MODELS = ("published", "placenet", "placenet-small")
@@ -182,12 +183,12 @@ def machine(device: torch.device) -> str:
     return f"{platform.machine()}, {torch.get_num_threads()} threads"
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=15, help="timed calls for each figure (default: 15)")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="which to time (default: all)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where (default: cpu)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     device = chosen_device(arguments.device)
     torch.manual_seed(0)
     print(
@@ -216,4 +217,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

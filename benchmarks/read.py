@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import collections
 import io
-import multiprocessing
 import os
 import platform
 import re
@@ -25,7 +24,6 @@ import tempfile
 import time
 import types
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +41,7 @@ from training.data.scenes import STEPS_AHEAD, StepScenes, scene_stream
 from training.data.shards import Description
 from training.data.writing import write_dataset
 from training.houses import CLASS_NAMES, TrajectoryMaker
+from training.workers import Workers
 
 OBSERVATIONS, WINDOW = 10, 20
 SAMPLING = SamplingConfig(window=WINDOW, fewest_observations=OBSERVATIONS, most_observations=OBSERVATIONS, queries=1)
@@ -203,7 +202,7 @@ def memory_rows(data: ShardSet, scratch: Path) -> Iterator[str]:
     for times in GROWTH:
         folder = scratch / f"times-{times}"
         link_shards(folder, data.folder, shards * times, shards)
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        with Workers(1) as fresh:
             own, mapped = fresh.submit(resident_memory, folder).result()
         yield f"| {len(data) * times:,} | {own:.0f} MB | {mapped:.0f} MB |"
 

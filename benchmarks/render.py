@@ -11,7 +11,6 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from training.data.shards import Description, encode, write_shard
 from training.houses import CLASS_NAMES, HousePictures, TrajectoryMaker, WalkConfig, make_house, make_walks
 from training.houses.pictures import draw_in_one_thread
 from training.trajectory import Trajectory
+from training.workers import Workers
 
 IMAGE_SIZE, FIELD_OF_VIEW_DEGREES, FRAMES = 64, 60.0, 300
 MAKER = TrajectoryMaker(WalkConfig(frames=FRAMES), 1, IMAGE_SIZE, FIELD_OF_VIEW_DEGREES)
@@ -100,10 +100,8 @@ def measure_alone(houses: int) -> tuple[str, Stopwatch]:
 
 def frames_per_second_together(houses: int, processes: int) -> tuple[float, float]:
     """Frames per second of several processes, their start not counted: of pictures, and of trajectories on the disk."""
-    context = multiprocessing.get_context("spawn")  # a graphics context does not survive a fork
-    start = context.Barrier(processes)
-    workers = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(start,))
-    with tempfile.TemporaryDirectory() as folder, workers as pool:
+    start = multiprocessing.get_context("spawn").Barrier(processes)
+    with tempfile.TemporaryDirectory() as folder, Workers(processes, _begin, start) as pool:
         times = list(pool.map(_take_and_write, [houses] * processes, [folder] * processes))
     pictures, trajectories = (max(ends) - min(starts) for starts, ends in _starts_and_ends(times))
     return tuple(processes * houses * FRAMES / seconds for seconds in (pictures, trajectories))

@@ -37,6 +37,8 @@ from typing import Any, Literal, TypeVar, Union
 
 import yaml
 
+from training.interruption import INTERRUPTED, exceptions_at_signals
+
 Config = TypeVar("Config")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -350,16 +352,18 @@ def _default_text(value: Any) -> str:
 def run_command(main: Callable[[list[str]], None]) -> None:
     """Run a command's `main(argv)`; a UserError ends it as one line on stderr, with status 2.
 
-    So does an OSError, such as of a full disk, with the file's name and the reason. Ctrl-C ends it with status 130.
+    So does an OSError, such as of a full disk, with the file's name and the reason. Ctrl-C ends it with status 130,
+    SIGTERM with 143, both after what `main` has to put in order.
     """
     try:
-        main(sys.argv[1:])
+        with exceptions_at_signals():
+            main(sys.argv[1:])
     except UserError as error:
         print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None  # as a shell reports SIGINT
+        raise SystemExit(INTERRUPTED) from None
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import ModuleType
+from typing import Any
 
 from training.configuration import UserError
 
@@ -16,6 +22,60 @@ def worker_count(wish: int | None) -> int:
     if wish is not None and wish < 1:
         raise UserError(f"processes must be at least 1, not {wish}")
     return wish or len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that are started meanwhile never hear of Ctrl-C, which a terminal tells all of its processes.
+
+    The command hears of it, if it comes meanwhile a little later, and ends them.
+    """
+    resource_tracker.ensure_running()  # a process too; where it begins, it lets signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Workers(ProcessPoolExecutor):
+    """Processes that are spawned for a command, and end when it ends, however that comes about.
+
+    Use it in a `with`: where an exception leaves that, as at Ctrl-C, they end at once, amid what they do.
+    """
+
+    def __init__(self, processes: int, begin: Callable[..., None] | None = None, *arguments: Any) -> None:
+        """begin: what each process does first, called with the arguments."""
+        self._others = set(multiprocessing.active_children())
+        # Spawned, because a graphics context does not survive a fork.
+        spawn = multiprocessing.get_context("spawn")
+        super().__init__(processes, spawn, initializer=_begin, initargs=(begin, arguments))
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future:
+        with deaf_to_ctrl_c():  # here a process is started, until there are enough
+            return super().submit(function, *arguments, **options)
+
+    def __exit__(self, kind: type[BaseException] | None, *about: Any) -> bool | None:
+        if kind is not None:
+            self.shutdown(wait=False, cancel_futures=True)
+            own = [child for child in multiprocessing.active_children() if child not in self._others]
+            for child in own:
+                child.terminate()
+            for child in own:
+                child.join()
+        return super().__exit__(kind, *about)
+
+
+def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    command = multiprocessing.parent_process()
+
+    def end_with_the_command() -> None:
+        command.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_the_command, daemon=True).start()
+    if begin is not None:
+        begin(*arguments)
 
 
 @contextmanager

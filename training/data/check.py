@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +23,7 @@ from training.data.dataset import ShardSet
 from training.data.manifest import MANIFEST, ShardEntry, read_manifest, sha256_of
 from training.data.path_picture import path_from_above
 from training.data.shards import DamagedError, Description, Shard, StoredFrames
-from training.workers import worker_count
+from training.workers import Workers, worker_count
 
 DEPTH_BIN = 10  # millimetres
 NAMED_AT_MOST = 20  # damaged files and trajectories
@@ -172,7 +170,7 @@ def check(config: CheckConfig) -> None:
         print(f"skipped     {len(manifest.skipped)} parts of the source, named in {MANIFEST}")
     statistics, damage = Statistics(), []
     processes = min(worker_count(config.processes), len(shards))
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with Workers(processes) as pool:
         for some, found in pool.map(partial(checked_shard, folder, config.decode), shards):
             statistics.add(some)
             damage += found

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from training.data.dataset import ShardSet
 from training.data.sampling import Draw, SamplingConfig, draw_scenes
 from training.data.shards import StoredFrames
+from training.workers import deaf_to_ctrl_c
 
 SECONDS_AFTER_SIGTERM = 5  # for training to end its step, for which it may need what a worker reads
 STEPS_AHEAD = 4  # that each worker prepares: bounds memory, and covers a step that takes longer
@@ -69,7 +70,8 @@ def scene_stream(scenes: StepScenes, first_step: int, workers: int) -> Iterator[
         multiprocessing_context="spawn",  # neither CUDA nor a graphics context survives a fork
         worker_init_fn=_begin_worker,
     )
-    return iter(loader)
+    with deaf_to_ctrl_c():
+        return iter(loader)
 
 
 def lost_worker(error: Exception) -> str | None:
@@ -79,10 +81,9 @@ def lost_worker(error: Exception) -> str | None:
 
 
 def _begin_worker(_: int) -> None:
-    """What each worker does first: signals that go to all of a terminal's or a group's are the training process's.
+    """What each worker does first: a SIGTERM that goes to all of a group is the training process's.
 
-    SIGTERM is also how that process, when it ends, ends workers that are at work: it ends them a little later.
+    It is also how that process, when it ends, ends workers that are at work: it ends them a little later.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SECONDS_AFTER_SIGTERM))
     atexit.register(os._exit, 0)  # Arrow's threads abort a process that ends while they work

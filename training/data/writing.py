@@ -12,12 +12,10 @@ import hashlib
 import json
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
@@ -38,6 +36,7 @@ from training.data.manifest import (
 from training.data.shards import Description, Shard, write_shard
 from training.progress_line import ProgressLine
 from training.trajectory import Skipped, Trajectory
+from training.workers import Workers
 
 NAMED_AT_MOST = 10  # what was skipped is named up to this number, then counted
 
@@ -179,10 +178,9 @@ def _flat(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _run(tasks: list[_Task], processes: int, out: Path, all_shards: int) -> None:
     """Write shards, by this process or by several others. Raises what the first of them to fail raises."""
-    context = multiprocessing.get_context("spawn")  # a graphics context does not survive a fork
-    progress = _Progress(context.Value("q", 0), all_shards, all_shards - len(tasks))
+    progress = _Progress(multiprocessing.get_context("spawn").Value("q", 0), all_shards, all_shards - len(tasks))
     try:
-        (_write_alone if processes == 1 else partial(_write_together, processes, context))(tasks, progress)
+        (_write_alone if processes == 1 else partial(_write_together, processes))(tasks, progress)
     except BaseException as error:
         raise _explained(error, out, progress.shards, all_shards) from error
     finally:
@@ -199,25 +197,16 @@ def _write_alone(tasks: list[_Task], progress: _Progress) -> None:
         progress.show(last=number == len(tasks))
 
 
-def _write_together(processes: int, context: Any, tasks: list[_Task], progress: _Progress) -> None:
+def _write_together(processes: int, tasks: list[_Task], progress: _Progress) -> None:
     """Write shards by several processes. If one fails, the others are ended."""
-    with ProcessPoolExecutor(processes, context, initializer=_begin_worker, initargs=(progress.done,)) as pool:
+    with Workers(processes, _begin_worker, progress.done) as pool:
         waiting: set[Future] = {pool.submit(_write, task) for task in tasks}
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, timeout=1.0, return_when="FIRST_COMPLETED")
-                for future in finished:
-                    future.result()
-                    progress.shards += 1
-                progress.show(last=not waiting)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            children = multiprocessing.active_children()
-            for child in children:
-                child.terminate()
-            for child in children:
-                child.join()
-            raise
+        while waiting:
+            finished, waiting = wait(waiting, timeout=1.0, return_when="FIRST_COMPLETED")
+            for future in finished:
+                future.result()
+                progress.shards += 1
+            progress.show(last=not waiting)
 
 
 def _remove_leftovers(out: Path) -> None:
@@ -238,18 +227,9 @@ def _explained(error: BaseException, out: Path, complete: int, all_shards: int) 
 
 
 def _begin_worker(done: Any) -> None:
-    """What each process does first: the keyboard interrupts its parent alone, and it ends when its parent does."""
     global _done
     _done = done
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("LP_NUM_THREADS", "0")  # see `training.houses.pictures.draw_in_one_thread`
-    parent = multiprocessing.parent_process()
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _write(task: _Task) -> None:

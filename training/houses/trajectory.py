@@ -3,9 +3,7 @@
 Keeping them on a disk is `training.data`'s business.
 """
 
-import multiprocessing
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -19,7 +17,7 @@ from training.houses.plan import make_house
 from training.houses.scene_file import read_scene
 from training.houses.walks import WalkConfig, make_walks
 from training.trajectory import Trajectory
-from training.workers import without_importing_the_command
+from training.workers import Workers, without_importing_the_command
 
 UNSEEN_SEEDS_FROM = 10_000_000  # houses below are for training, houses from here on are never trained on
 GENERATOR_VERSION = 2  # counts up when a seed gives another house, walk or picture than before
@@ -125,18 +123,14 @@ def make_trajectories(seeds, processes, maker):
 
     Memory stays bounded however many seeds there are: each process is at most two seeds ahead of the reader.
     """
-    context = multiprocessing.get_context("spawn")  # a graphics context does not survive a fork
     seeds, waiting = iter(seeds), deque()
 
     def submit(count):
         with without_importing_the_command():
             waiting.extend(pool.submit(maker.all_of, seed) for seed in islice(seeds, count))
 
-    with ProcessPoolExecutor(processes, context, initializer=draw_in_one_thread) as pool:
-        try:
-            submit(2 * processes)
-            while waiting:
-                yield from waiting.popleft().result()
-                submit(1)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with Workers(processes, draw_in_one_thread) as pool:
+        submit(2 * processes)
+        while waiting:
+            yield from waiting.popleft().result()
+            submit(1)
