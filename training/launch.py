@@ -1,8 +1,8 @@
 """Starts training on this machine's GPUs, or its processor: what `training/run.sh` runs.
 
-One process is the training itself, put in the place of this one. Several are started by torchrun, here within this
-process: so that what is wrong with the configuration is said once, before anything starts; that a signal reaches every
-process of the training; and that its exit status is this command's.
+One process is this one; for `gpu=N` it starts anew, so that CUDA knows of no other GPU. Several are started by
+torchrun, here within this process: so that what is wrong with the configuration is said once, before anything starts;
+that a signal reaches every process of the training; and that its exit status is this command's.
 
     0       trained
     2       an error that the message on stderr says how to put right
@@ -80,10 +80,13 @@ def main(argv: list[str]) -> None:
         shown = [f"{name}={value}" for name, value in (preloaded | environment).items()]
         print(shlex.join([*shown, *command]))
         return
+    if count * launch.nnodes == 1 and launch.gpu is None:
+        return train.main(words)
     train.check_beforehand(config)
     os.environ.update(environment)
     if command[0] == "torchrun":
         raise SystemExit(torchrun_status(command[1:], launch))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends it; a KeyboardInterrupt would be forgotten on the way
     os.execv(sys.executable, command)
 
 
