@@ -46,7 +46,7 @@ from training.configuration import REPOSITORY, UserError, run_command
 from training.data.dataset import ShardSet
 from training.data.prefetch import Prefetch
 from training.data.sampling import Batch, SamplingConfig, assemble
-from training.data.scenes import StepScenes, scene_stream
+from training.data.scenes import STEPS_AHEAD, StepScenes, scene_stream
 from training.device import chosen_device
 from training.nested import mapped
 from training.networks import build_network
@@ -421,7 +421,11 @@ def microseconds(event: Any, device: torch.device) -> float:
 
 
 def with_data(arguments: argparse.Namespace, way: Variant) -> Iterator[dict]:
-    """Steps on frames read from shards, made ready ahead and not, beside the same steps on batches that are there."""
+    """Steps on frames read from shards, made ready ahead and not, beside the same steps on batches that are there.
+
+    Timed from when every worker has started and given what it first made ready, and for so long that what is ready then
+    cannot hide that workers are too slow.
+    """
     device, case = chosen_device(arguments.device), Case(2, 1, 2) if arguments.smoke else way.cases[0]
     prepared()
     sampling = SamplingConfig(
@@ -436,6 +440,7 @@ def with_data(arguments: argparse.Namespace, way: Variant) -> Iterator[dict]:
     for _ in range(LAUNCHED_FIRST + 3):
         training(case)
     alone = statistics.mean(times_ms(partial(training, case), arguments.steps, device))
+    ahead = STEPS_AHEAD * arguments.workers
     for how in ("made ready ahead", "in the loop"):
         stream = scene_stream(scenes, 0, arguments.workers)
         ready = Prefetch(stream, scale, device) if how == "made ready ahead" else None
@@ -449,10 +454,10 @@ def with_data(arguments: argparse.Namespace, way: Variant) -> Iterator[dict]:
             waited += time.monotonic() - before
             training(case, batch)
 
-        for _ in range(10):
+        for _ in range(10 + ahead):
             task()
         waited = 0.0
-        times = times_ms(task, arguments.steps, device)
+        times = times_ms(task, max(arguments.steps, 3 * ahead), device)
         step_ms = statistics.mean(times)
         yield {
             "data": how,
