@@ -6,7 +6,9 @@ import threading
 import time
 from collections import Counter, deque
 
+ARRIVAL = "stamp to arrival"  # of an image; below 0 where its stamp is ahead of ROS's time
 KEPT_DELAYS = 200
+RATE_SECONDS = 10.0  # that rates are over: the keyframes of a robot that turns, drives and stands come unevenly
 
 
 class Activity:
@@ -15,13 +17,16 @@ class Activity:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter = Counter()
-        self._counts_before: Counter = Counter()
-        self._before = time.monotonic()
+        self._recent: dict[str, deque[tuple[float, int]]] = {}  # when, and how many, of the last RATE_SECONDS
+        self._begun: dict[str, float] = {}  # when each happened first
         self._delays: dict[str, deque[float]] = {}
 
-    def happened(self, event: str) -> None:
+    def happened(self, event: str, times: int = 1) -> None:
+        now = time.monotonic()
         with self._lock:
-            self._counts[event] += 1
+            self._counts[event] += times
+            self._begun.setdefault(event, now)
+            self._lately(event, now).append((now, times))
 
     def took(self, step: str, seconds: float) -> None:
         """Note how long a step took."""
@@ -32,14 +37,23 @@ class Activity:
         with self._lock:
             return dict(self._counts)
 
-    def rates(self) -> dict[str, float]:
-        """Events each second since the last call."""
-        now = time.monotonic()
+    def lately(self, event: str) -> int:
+        """How often it happened in the last RATE_SECONDS."""
         with self._lock:
-            seconds = max(now - self._before, 1e-3)
-            rates = {name: (count - self._counts_before[name]) / seconds for name, count in self._counts.items()}
-            self._counts_before, self._before = Counter(self._counts), now
-        return rates
+            return sum(times for _, times in self._lately(event, time.monotonic()))
+
+    def rate(self, event: str) -> float:
+        """How often each second it happens: over the last RATE_SECONDS, or since it first happened."""
+        with self._lock:
+            now = time.monotonic()
+            seconds = min(max(now - self._begun.get(event, now), 1.0), RATE_SECONDS)
+            return sum(times for _, times in self._lately(event, now)) / seconds
+
+    def _lately(self, event: str, now: float) -> deque[tuple[float, int]]:
+        recent = self._recent.setdefault(event, deque())
+        while recent and now - recent[0][0] > RATE_SECONDS:
+            recent.popleft()
+        return recent
 
     def median_delays(self) -> dict[str, float]:
         """Of each step, in the order in which they were first noted, seconds."""

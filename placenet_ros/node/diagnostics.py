@@ -10,18 +10,20 @@ import rospy
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import DiagnosticStatusWrapper
 
-from placenet_ros.node.activity import Activity
+from placenet_ros.node.activity import ARRIVAL, RATE_SECONDS, Activity
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.inbox import Inbox
 from placenet_ros.node.live_scene import LiveScene
 from placenet_ros.node.silence import CLOCK, SilenceWatch
+
+CLOCKS_APART = 0.1  # seconds that stamps may be ahead of this computer's time: good synchronisation reaches 1 ms
 
 
 class Diagnostics:
     """Publishes the status and tells of silence whenever `beat` is called.
 
     scene: returns the scene, None while the model is loading. is_paused: whether images are left alone.
-    silence_line: what to tell of an input that is silent.
+    silence_line: what to tell of an input that is silent. is_simulated: whether time comes by /clock.
     """
 
     def __init__(
@@ -33,9 +35,11 @@ class Diagnostics:
         scene: Callable[[], LiveScene | None],
         is_paused: Callable[[], bool],
         silence_line: Callable[[str], str],
+        is_simulated: bool,
     ):
         self._inbox, self._activity, self._drops, self._silence = inbox, activity, drops, silence
         self._scene, self._is_paused, self._silence_line = scene, is_paused, silence_line
+        self._is_simulated = is_simulated
         self._dropped_before = 0
         self._updater = diagnostic_updater.Updater()
         self._updater.setHardwareID("none")
@@ -45,17 +49,34 @@ class Diagnostics:
         for topic in self._silence.newly_silent(time.monotonic()):
             is_usual = topic == CLOCK and self._silence.counts()[CLOCK] > 0  # every bag ends
             (rospy.loginfo if is_usual else rospy.logwarn)(self._silence_line(topic))
+        ahead = self._seconds_ahead()
+        if ahead >= CLOCKS_APART and not self._is_simulated:
+            self._drops.tell(
+                "clocks",
+                f"images have stamps {ahead:.1f} s ahead of this computer's time: its clock and that of the camera's "
+                "computer differ by at least that; synchronise them (chrony), or set /use_sim_time for a bag",
+            )
         self._updater.force_update()
+
+    def _seconds_ahead(self) -> float:
+        """How far stamps are ahead of ROS's time; 0: they are not."""
+        return max(-self._activity.median_delays().get(ARRIVAL, 0.0), 0.0)
 
     def _fill(self, status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
         scene, drops = self._scene(), self._drops.counts()
         dropped, silent = sum(drops.values()), self._silence.silent()
+        missed = self._activity.lately("keyframes missed")
         if silent == [CLOCK] and self._silence.counts()[CLOCK]:
             status.summary(DiagnosticStatus.OK, "time stands still")
         elif silent:
             status.summary(DiagnosticStatus.WARN, f"silent: {', '.join(silent)}")
         elif dropped > self._dropped_before:
             status.summary(DiagnosticStatus.WARN, f"{dropped - self._dropped_before} messages dropped in a second")
+        elif missed:
+            status.summary(
+                DiagnosticStatus.WARN,
+                f"{missed} keyframes missed in {RATE_SECONDS:g} s: images come faster than they are encoded",
+            )
         elif self._is_paused():
             status.summary(DiagnosticStatus.OK, "paused")
         elif scene is None:
@@ -68,16 +89,20 @@ class Diagnostics:
         return status
 
     def _amounts(self, scene: LiveScene | None) -> dict[str, object]:
-        counts, rates = self._activity.counts(), self._activity.rates()
+        counts = self._activity.counts()
         amounts: dict[str, object] = {
             "images received": self._inbox.images_received,
-            "images replaced by a newer one": self._inbox.images_superseded,
+            "images replaced by newer ones": self._inbox.images_superseded,
+            "keyframes missed": counts.get("keyframes missed", 0),
         }
         for event in ("keyframes", "views"):
             amounts[event] = counts.get(event, 0)
-            amounts[f"{event} per second"] = f"{rates.get(event, 0.0):.1f}"
+            amounts[f"{event} per second, last {RATE_SECONDS:g} s"] = f"{self._activity.rate(event):.1f}"
         for step, seconds in self._activity.median_delays().items():
             amounts[f"{step}, median ms"] = f"{1000 * seconds:.1f}"
+        if self._seconds_ahead():
+            why = "/clock lags, it comes so seldom" if self._is_simulated else "clocks differ, by that at least"
+            amounts["stamps ahead of this node's time, ms"] = f"{1000 * self._seconds_ahead():.1f} ({why})"
         if scene is not None:
             amounts.update(episode=scene.episode_id, place=scene.place_id, observations=len(scene))
             amounts["observations in the archive"] = len(scene.archive)

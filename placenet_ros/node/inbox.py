@@ -53,12 +53,14 @@ class PosedImage:
     missing: tuple[str, ...]  # those of them that are published, but of which none came for this image
     episode: int
     arrived: float  # seconds, monotonic
+    replaced: int  # how many images before it gave way to newer ones, ever
 
 
 @dataclass
 class _Waiting:
     image: Any
     arrived: float
+    replaced: int
     stamp: int = field(init=False)
 
     def __post_init__(self):
@@ -113,7 +115,7 @@ class Inbox:
                 return
             self._note_time("image", stamp, now)
             self.images_superseded += self._newest is not None
-            self._newest = _Waiting(message, now)
+            self._newest = _Waiting(message, now, self.images_superseded)
             self._condition.notify()
 
     def put_camera_info(self, message: Any) -> None:
@@ -221,6 +223,7 @@ class Inbox:
             if self._is_complete(self._newest):
                 self._waiting, self._newest = self._newest, None
                 self.images_superseded += 1
+                self._waiting.replaced += 1
         while self._waiting is not None or self._newest is not None:
             if self._waiting is None:
                 self._waiting, self._newest = self._newest, None
@@ -243,8 +246,8 @@ class Inbox:
     def _posed(self, waiting: _Waiting, odometry: OdometrySample, companions: dict[str, Any]) -> PosedImage:
         found = {name: message for name, message in companions.items() if message is not None}
         missing = tuple(name for name in companions if name not in found and self._is_published[name]())
-        episode = self._episodes.episode
-        return PosedImage(waiting.image, self._camera_info, odometry, found, missing, episode, waiting.arrived)
+        belongs = self._camera_info, odometry, found, missing, self._episodes.episode
+        return PosedImage(waiting.image, *belongs, waiting.arrived, waiting.replaced)
 
     def _is_complete(self, waiting: _Waiting) -> bool:
         lacks = self._lacking(self._odometry.at(waiting.stamp), waiting.stamp)

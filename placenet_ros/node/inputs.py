@@ -11,6 +11,7 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from placenet_ros.node.activity import ARRIVAL, Activity
 from placenet_ros.node.compressed_images import COMPRESSED_SUFFIXES, check_compressed, is_compressed
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.frames import Frames
@@ -53,12 +54,13 @@ class Inputs:
         inbox: Inbox,
         drops: DropCounter,
         silence: SilenceWatch,
+        activity: Activity,
         frames: Frames,
         compressed: Collection[str],
         transform: tuple[str, str] | None,
         on_query: Callable[[Any], None],
     ):
-        self._inbox, self._drops, self._silence = inbox, drops, silence
+        self._inbox, self._drops, self._silence, self._activity = inbox, drops, silence, activity
         self._compressed, self._transform = compressed, transform
         self._subscribers: dict[str, rospy.Subscriber] = {
             "camera_info": rospy.Subscriber("camera_info", CameraInfo, self._on_camera_info, queue_size=1),
@@ -127,6 +129,9 @@ class Inputs:
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._silence.heard("image", time.monotonic())
         if self._is_well_formed("image", message):
+            now, stamp = rospy.get_rostime(), message.header.stamp
+            if not (now.is_zero() or stamp.is_zero()):
+                self._activity.took(ARRIVAL, (now - stamp).to_sec())
             self._inbox.put_image(message)
 
     def _on_companion(self, name: str, message: Image | CompressedImage) -> None:

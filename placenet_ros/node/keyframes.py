@@ -27,12 +27,25 @@ class KeyframeGate:
         moved = math.dist(pose.position, self._newest.position) >= self._distance
         return waited or moved or _angle_between(pose, self._newest) >= self._angle
 
+    def missed(self, pose: CameraPose, stamp: int, most: int) -> int:
+        """How many keyframes should have come between the last one and that pose and stamp, at least; up to `most`."""
+        if self._newest is None:
+            return 0
+        waited = (stamp - self._newest_stamp) * 1e-9 / self._period if self._period else 0.0
+        moved = _times(math.dist(pose.position, self._newest.position), self._distance)
+        turned = _times(_angle_between(pose, self._newest), self._angle)
+        return max(int(min(max(waited, moved, turned) - 1, most)), 0)
+
     def passed(self, pose: CameraPose, stamp: int) -> None:
         """Note that an image became a keyframe."""
         self._newest, self._newest_stamp = pose, stamp
 
     def clear(self) -> None:
         self._newest = None
+
+
+def _times(amount: float, limit: float) -> float:
+    return amount / limit if limit else math.inf
 
 
 def _angle_between(a: CameraPose, b: CameraPose) -> float:

@@ -105,6 +105,10 @@ class LiveScene:
         """Whether an image of that pose and stamp is worth an encoding."""
         return self._gate.opens(pose, stamp)
 
+    def missed(self, pose: CameraPose, stamp: int, most: int) -> int:
+        """How many keyframes should have come before that one, see `KeyframeGate.missed`."""
+        return self._gate.missed(pose, stamp, most)
+
     def add(self, observation: Observation) -> None:
         """Add a keyframe, to the archive, too.
 

@@ -70,6 +70,7 @@ class PlaceNetNode:
             self._inbox,
             self._drops,
             self._silence,
+            self._activity,
             self._frames,
             parameters.compressed_inputs,
             parameters.transform,
@@ -85,6 +86,7 @@ class PlaceNetNode:
             self._scene,
             self._is_paused,
             self._inputs.silence_line,
+            is_simulated,
         )
         self._heartbeat = Heartbeat(self._on_clock if is_simulated else None, diagnostics.beat, failed)
         self._services = [

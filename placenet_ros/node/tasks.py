@@ -98,6 +98,7 @@ class Tasks:
         )
         self._camera_frame_id = ""  # of the newest image
         self._predicted_stamp = 0  # of the newest odometry that a view was predicted for
+        self._replaced = 0  # images replaced by newer ones, when the last keyframe came
 
     def follow_episode(self) -> None:
         """Begin the episode that is on, where another one was."""
@@ -108,6 +109,7 @@ class Tasks:
     def observe(self, posed: PosedImage) -> None:
         """Add an image to the scene if it is worth it, and tell what the scene is now."""
         if self.is_paused:
+            self._replaced = posed.replaced  # none of them is missed
             return
         try:
             self._observe(posed)
@@ -140,8 +142,6 @@ class Tasks:
                 f"in ~odometry_wait; compare the stamps: rostopic echo {topic}/header",
             )
         steps = StepTimes(self._activity, posed.arrived)
-        age = (rospy.get_rostime() - header.stamp).to_sec()
-        self._activity.took("stamp to arrival", age - (time.monotonic() - posed.arrived))
         steps.done("wait for odometry, depth and the worker")
         pictures = self._pictures.make(posed.image, posed.companions, posed.camera_info)
         steps.done("conversion")
@@ -149,6 +149,7 @@ class Tasks:
         if self._outputs.has_surprise_listener():
             self._tell_surprise(header, observation)
             steps.done("surprise")
+        self._count_missed(observation, posed.replaced)
         self.scene.add(observation)
         steps.done("encoding")
         embedding = self.scene.memory.embedding()
@@ -159,6 +160,13 @@ class Tasks:
         self._look_up(embedding, observation, header, posed.odometry.frame_id)
         if self._outputs.has_observations_listener():
             self._outputs.publish_observations(self.scene, posed.odometry.frame_id)
+
+    def _count_missed(self, observation: Observation, replaced: int) -> None:
+        """Count keyframes that were due since the last one, where images in between gave way to newer ones."""
+        missed = self.scene.missed(observation.pose, observation.stamp, most=replaced - self._replaced)
+        self._replaced = replaced
+        if missed:
+            self._activity.happened("keyframes missed", missed)
 
     def _look_up(self, embedding: np.ndarray, observation: Observation, image_header: Header, frame_id: str) -> None:
         """Tell which places this one is like, and remember it. frame_id: of the odometry."""

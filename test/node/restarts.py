@@ -6,6 +6,7 @@ and start again while a bag plays.
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import rospy
@@ -112,6 +113,37 @@ class Restarts(WeightsCase):
         lines = log.read_text().splitlines()
         self.assertEqual(sum("without any camera_info" in line for line in lines), 1, lines)
         self.assertEqual(sum("camera_info: nobody publishes" in line for line in lines), 1, lines)
+
+    def test_stamps_ahead_of_this_computers_time_are_told_by_how_much(self):
+        self.addCleanup(setattr, self.robot, "seconds", self.robot.seconds)
+        self.robot.seconds = time.time() + 60.0
+        _, log = self.started("behind")
+        embeddings, diagnostics = self.embeddings("/behind"), Diagnostics("behind")
+        self.robot.wait_for_node()
+        self.serve(0.0, embeddings)
+        wait_until(lambda: "ahead of this computer's time" in log.read_text(), "clocks that differ are not told")
+        found = diagnostics.next()
+        self.assertTrue(10_000 < -float(found["stamp to arrival, median ms"]) < 61_000, found)
+        self.assertIn("clocks differ", found["stamps ahead of this node's time, ms"])
+
+    def test_keyframes_that_give_way_to_newer_images_are_counted_as_missed(self):
+        self.started("slow", odometry_wait=PATIENCE, odometry_buffer=60.0)
+        embeddings, diagnostics = self.embeddings("/slow"), Diagnostics("slow")
+        self.robot.wait_for_node()
+        self.serve(0.0, embeddings)
+        begun = self.robot.seconds
+        self.addCleanup(setattr, self.robot, "seconds", begun + 10.0)
+        for step in range(1, 6):  # they wait for odometry
+            self.robot.take_picture(rospy.Time.from_sec(begun + step))
+            diagnostics.wait_for_count("images received", 1 + step)
+        for step in range(1, 7):
+            self.robot.seconds = begun + step + 0.5
+            self.robot.publish_odometry(0.5 * step)
+        embeddings.wait_for(lambda message: message.header.stamp == rospy.Time.from_sec(begun + 5))
+        self.assertEqual(diagnostics.next()["images replaced by newer ones"], "3")
+        found = diagnostics.next()
+        self.assertEqual((found["keyframes"], found["keyframes missed"]), ("3", "3"))
+        self.assertIn("3 keyframes missed in 10 s", found["summary"])
 
     def test_two_nodes_in_two_namespaces_serve_one_robot_apart(self):
         names = ("front", "rear")

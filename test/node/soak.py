@@ -352,7 +352,7 @@ class Soak(WeightsCase):
         self.assertEqual(counted, robot.dropped)
         self.assertEqual(int(found["episode"]), robot.episode)
         self.assertEqual(int(found["images received"]), robot.images)
-        self.assertEqual(int(found["images replaced by a newer one"]), 0)
+        self.assertEqual(int(found["images replaced by newer ones"]), 0)
         reasons = len(robot.dropped) + 2  # time that jumps, and odometry that restarts
         self.assertLessEqual(len(lines), LINES_PER_REASON * reasons * (60 * minutes / REPEAT_SECONDS + 1))
 

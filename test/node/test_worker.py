@@ -71,7 +71,7 @@ def working():
 
 
 def image():
-    return PosedImage(None, None, SimpleNamespace(stamp=0), {}, (), 1, 0.0)
+    return PosedImage(None, None, SimpleNamespace(stamp=0), {}, (), 1, 0.0, 0)
 
 
 def wait_until(condition):
