@@ -176,12 +176,17 @@ def weights_path(weights: str) -> Path:
     path = Path(os.path.expanduser(weights))  # leaves ~UNKNOWN as it is, where Path.expanduser raises
     if "/" not in weights:
         path = Path(rospkg.RosPack().get_path("placenet_ros")) / "weights" / weights
-    if not weights or not path.exists():
+    if weights and path.exists():
+        return path
+    found = f"parameter ~weights is '{weights}', but there is no {path.absolute()}: "
+    if not path.is_absolute():
         raise ParameterError(
-            f"parameter ~weights is '{weights}', but there is no {path.absolute()}: give the whole path of a weights "
-            "folder, or the name of one in the package's folder weights/"
+            f"{found}relative paths are taken from the folder that the node runs in, which roslaunch chooses; give the "
+            f"whole path, weights:=$PWD/{path}"
         )
-    return path
+    raise ParameterError(
+        f"{found}give the whole path of a weights folder, or the name of one in the package's folder weights/"
+    )
 
 
 def main() -> None:

@@ -49,6 +49,8 @@ class Lifecycle(WeightsCase):
     def test_missing_weights(self):
         self.assert_refuses_to_start("there is no /nowhere", weights="/nowhere")
         self.assert_refuses_to_start("is 'placenet-smal', but there is no", weights="placenet-smal")
+        relative = f"no {Path.cwd()}/runs/mine: relative paths are taken from the folder that the node runs in"
+        self.assert_refuses_to_start(relative, weights="runs/mine")
 
     def test_damaged_weights(self):
         damaged = save_tiny_weights(self.folder / "damaged")
