@@ -452,7 +452,7 @@ class EvaluateConfig:
 
     weights: str = argument("Folder (or .safetensors file) of the network's weights.")
     data: str | None = setting(None, "Folder of shards to ask about; null: houses made at the start.")
-    houses: int = setting(64, "Houses to ask about; one trajectory through each.")
+    houses: int = setting(64, "Houses to ask about, no more than queries; one trajectory through each.")
     first_seed: int = setting(UNSEEN_SEEDS_FROM, "Seed of the first house; training uses those under 10,000,000.")
     walk: WalkConfig = section(WalkConfig)
     evaluation: EvaluationConfig = section(EvaluationConfig)
@@ -528,8 +528,9 @@ def main(argv: list[str]) -> None:
             print(f"{config.data}: has no depth: no reprojection, no figures of what was seen or not", file=sys.stderr)
     else:
         maker = TrajectoryMaker(config.walk, 1, model.config.image_size, model.config.field_of_view_degrees)
-        place = device_for(config.houses, config.walk.frames, maker.image_size, "auto", device)
-        data = render_houses(config.first_seed, config.houses, maker, place)
+        houses = min(config.houses, config.evaluation.queries)  # nobody would ask about others
+        place = device_for(houses, config.walk.frames, maker.image_size, "auto", device)
+        data = render_houses(config.first_seed, houses, maker, place)
     classes = model.about.get("object_classes", CLASS_NAMES)
     of_data = class_names(data)
     if of_data and list(classes) != list(of_data):
@@ -559,6 +560,13 @@ def places_recognised(config: EvaluateConfig, model: Network) -> dict[str, Recog
     if missing:
         print(f"{missing}: no places are recognised (recognition.houses=0 says nothing)", file=sys.stderr)
         return {}
+    houses = config.recognition.houses
+    print(
+        f"place recognition: makes two walks each through {houses} unseen houses and {houses} of those for training, "
+        "and compares them: minutes on a processor; recognition.houses=0 leaves it out",
+        file=sys.stderr,
+        flush=True,
+    )
     return recognise(model, config.recognition)
 
 

@@ -282,6 +282,22 @@ def test_a_network_that_expects_its_errors_has_a_plot_of_them_with_and_without_d
         assert "expected error of its prior's mean" in capsys.readouterr().out
 
 
+def test_no_more_houses_are_made_than_are_asked_about_and_what_follows_is_said(weights, tmp_path, monkeypatch, capsys):
+    made = []
+
+    def rooms_of(first_seed, houses, maker, place):
+        made.append(houses)
+        return TrajectorySet.of([round_room(seed) for seed in range(houses)])
+
+    monkeypatch.setattr(training.evaluate, "render_houses", rooms_of)
+    monkeypatch.setattr(training.evaluate, "recognise", lambda model, config: {})
+    words = [weights, *ASKED, "evaluation.observations=3", f"output={tmp_path / 'out'}", "recognition.houses=4"]
+    for queries in ("3", "100"):
+        training.evaluate.main([*words, "houses=5", f"evaluation.queries={queries}"])
+    assert made == [3, 5]
+    assert "two walks each through 4 unseen houses" in capsys.readouterr().err
+
+
 def test_data_without_depth_is_evaluated_with_a_remark(weights, tmp_path, capsys):
     data = stored_rooms(tmp_path / "data", ("rgb",))
     training.evaluate.main([weights, data, *ASKED, "evaluation.observations=3", f"output={tmp_path / 'out'}"])
