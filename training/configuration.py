@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import math
 import sys
 import types
@@ -331,7 +332,7 @@ def help_text(config_class: type, program: str, config_folder: Path | None) -> s
     keys = keys_of(config_class).values()
     words = ["[CONFIG]"] * (config_folder is not None) + [key.name.upper() for key in keys if key.positional]
     usage = " ".join(["usage: python -m", program, *words, "[key=value ...]"])
-    lines = [usage, "", (config_class.__doc__ or "").strip(), ""]
+    lines = [usage, "", inspect.cleandoc(config_class.__doc__ or ""), ""]
     if config_folder is not None:
         names = ", ".join(sorted(path.stem for path in config_folder.glob("*.yaml")))
         lines += [f"CONFIG: a YAML file, or the name of one in {config_folder}: {names}", ""]

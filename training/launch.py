@@ -6,7 +6,7 @@ that a signal reaches every process of the training; and that its exit status is
 
     0       trained
     2       an error that the message on stderr says how to put right
-    130     stopped by Ctrl-C, 143 by SIGTERM: after saving a checkpoint, which the same command goes on from
+    130     stopped by Ctrl-C, 143 by SIGTERM: once it makes steps, after saving a checkpoint to go on from
     other   the status of the process that failed first; 128 + n where signal n ended it
 """
 

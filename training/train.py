@@ -124,7 +124,11 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train PlaceNet on houses, made or on a disk. To resume, run the same command again."""
+    """Train PlaceNet on houses, made or on a disk.
+
+    To resume, run the same command again; houses that are not on a disk are made again first. Ctrl-C and SIGTERM end
+    it with a checkpoint. A job that a script put into the background ignores Ctrl-C: kill -TERM.
+    """
 
     run: str = setting("runs/placenet", "Folder of the run: checkpoints, logs, weights.", may_change=True)
     seed: int = setting(0, "Seed of the weights, of the scenes drawn and of the latents.")
@@ -208,6 +212,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
             print(f"finished after {state['samples_seen']:,} samples, nothing to do: {results(run)}")
         return processes.end()
     if first:
+        print(beginning(config, stored, state, device), file=sys.stderr, flush=True)
         tell_of_data(config, stored)
     bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -384,6 +389,22 @@ def tell_of_data(config: TrainConfig, stored: dict[str, ShardSet]) -> None:
     if channels and "train" in stored and "depth" not in stored["train"].modalities:
         reason = f"{config.data.train} has no depth: what estimates it (model.depth_estimation_channels={channels})"
         print(f"warning: {reason} learns nothing; set it to 0", file=sys.stderr)
+
+
+def beginning(config: TrainConfig, stored: dict[str, ShardSet], state: dict | None, device: torch.device) -> str:
+    """What training is about to do, with the houses that it makes first: to be said before anything that takes time."""
+    schedule, seen, done = config.schedule, 0, 0.0
+    if state is not None:
+        seen, done = state["samples_seen"], progress(schedule, state["samples_seen"], state["seconds"])
+    made = []
+    if "train" not in stored and done < 1:
+        made.append(f"{config.houses.train:,} houses to learn from")
+    if "unseen" not in stored:
+        made.append(f"{config.houses.unseen:,} houses to be judged by")
+    begin = f"from {seen:,} " if seen else ""
+    limit = f", {schedule.minutes:g} minutes at most," if schedule.minutes is not None else ""
+    first = f"; first makes {' and '.join(made)}{', again' * (seen > 0)}" if made else ""
+    return f"{config.run}: {begin}to {schedule.samples:,} samples{limit} on {device}{first}"
 
 
 def check_run(config: TrainConfig) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGKILL at any moment of a command, as real processes: it ends, in one line, and so do its own."""
+"""Ctrl-C, SIGTERM and SIGKILL at any moment of a command, in real processes: it ends in one line, with its own."""
 
 import os
 import pty
@@ -111,12 +111,26 @@ def sigterm(pid, terminal):
     os.kill(pid, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("act, status, line", [(ctrl_c, 130, "^Cinterrupted"), (sigterm, 143, "")])
-def test_what_comes_while_houses_are_drawn_ends_those_who_draw_them_too(act, status, line, tmp_path):
-    ended, said = in_a_terminal([*HOUSES, f"run={tmp_path / 'run'}"], b"1 of 400", act)
-    after = [text for text in said.replace("\r", "\n").split("\n") if text and not text.startswith("houses from seed")]
+def ctrl_c_a_little_later(pid, terminal):
+    time.sleep(0.7)  # those who are to draw have begun, and import
+    ctrl_c(pid, terminal)
+
+
+@pytest.mark.parametrize(
+    "until, act, status, lines",
+    [
+        (b"to be judged by", ctrl_c_a_little_later, 130, ["^Cinterrupted"]),
+        (b"1 of 400", ctrl_c, 130, ["^Cinterrupted"]),
+        (b"1 of 400", sigterm, 143, []),
+    ],
+)
+def test_what_comes_while_houses_are_drawn_ends_those_who_draw_them_too(until, act, status, lines, tmp_path):
+    ended, said = in_a_terminal([*HOUSES, f"run={tmp_path / 'run'}"], until, act)
+    begins, *others = [text for text in said.replace("\r", "\n").split("\n") if text]
+    made = "400 houses to learn from and 6 houses to be judged by"
+    assert begins == f"{tmp_path / 'run'}: to 1,200 samples on cpu; first makes {made}"
     assert ended == status, said
-    assert [text for text in after if "placenet" not in text] == [line] * bool(line), said
+    assert [text for text in others if not text.startswith("houses from seed")] == lines, said
 
 
 def test_those_who_draw_houses_end_also_when_the_command_is_killed(tmp_path):

@@ -102,7 +102,9 @@ def test_a_reader_of_shards_that_the_system_kills_ends_training_with_one_line(wo
     os.kill(int(reader.stdout), signal.SIGKILL)
     _, said = training.communicate(timeout=PATIENCE)
     assert training.returncode == 2, said
-    (line,) = [line for line in said.splitlines() if "samples  " not in line and not line.startswith("  RMSE")]
+    begins, *lines = said.splitlines()
+    assert begins.startswith(f"{run}: to 40,000 samples on cpu"), begins
+    (line,) = [line for line in lines if "samples  " not in line and not line.startswith("  RMSE")]
     data = words[-1].removeprefix("data.unseen=")
     assert line.startswith(f"error: {data}: of the processes that read it, pid {reader.stdout.strip()} "), said
     assert "lower data.workers; the same command goes on from the last checkpoint" in line

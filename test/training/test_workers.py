@@ -1,13 +1,17 @@
 """Processes that a command starts to work beside it."""
 
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from training.configuration import UserError
-from training.workers import worker_count
+from training.workers import Workers, worker_count
 
 ROOT = Path(__file__).parents[2]
 COMMAND = """
@@ -34,6 +38,25 @@ def test_a_process_begun_without_the_command_imports_what_it_does_alone(words, t
     assert done.stderr == ""
     # The command itself, and the second process: one that is begun as usual.
     assert done.stdout.splitlines() == ["imported as __main__", "imported as __mp_main__"]
+
+
+def test_ctrl_c_is_for_the_command_and_not_for_those_who_work_for_it():
+    with Workers(1) as pool:
+        worker = pool.submit(os.getpid).result()
+        os.kill(worker, signal.SIGINT)
+        assert pool.submit(os.getpid).result() == worker
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+def test_an_exception_ends_those_who_work_at_once_and_nobody_else():
+    begun = time.monotonic()
+    with Workers(1) as others:
+        worker = others.submit(os.getpid).result()
+        with pytest.raises(KeyError), Workers(1) as pool:
+            pool.submit(time.sleep, 600)
+            raise KeyError
+        assert [child.pid for child in multiprocessing.active_children()] == [worker]
+        assert others.submit(os.getpid).result() == worker and time.monotonic() - begun < 300
 
 
 def test_no_workers_are_refused():
