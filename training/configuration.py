@@ -38,7 +38,7 @@ from typing import Any, Literal, TypeVar, Union
 
 import yaml
 
-from training.interruption import INTERRUPTED, exceptions_at_signals
+from training.interruption import INTERRUPTED, exceptions_at_signals, tells
 
 Config = TypeVar("Config")
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -363,7 +363,8 @@ def run_command(main: Callable[[list[str]], None]) -> None:
         print("error: " + " ".join(str(error).split("\n")), file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if tells():
+            print("interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)

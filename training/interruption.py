@@ -33,9 +33,15 @@ def end_at_ctrl_c_while_importing() -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     try:
-        os.write(2, b"interrupted\n")  # not by print: that may be what was interrupted
+        if tells():
+            os.write(2, b"interrupted\n")  # not by print: that may be what was interrupted
     finally:
         os._exit(INTERRUPTED)
+
+
+def tells() -> bool:
+    """Whether this process says how its command ended: of several that torchrun started here, the first alone."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 @contextmanager

@@ -117,15 +117,16 @@ def ctrl_c_a_little_later(pid, terminal):
 
 
 @pytest.mark.parametrize(
-    "until, act, status, lines",
+    "processes, until, act, status, lines",
     [
-        (b"to be judged by", ctrl_c_a_little_later, 130, ["^Cinterrupted"]),
-        (b"1 of 400", ctrl_c, 130, ["^Cinterrupted"]),
-        (b"1 of 400", sigterm, 143, []),
+        (1, b"to be judged by", ctrl_c_a_little_later, 130, ["^Cinterrupted"]),
+        (1, b"1 of 400", ctrl_c, 130, ["^Cinterrupted"]),
+        (1, b"1 of 400", sigterm, 143, []),
+        (2, b"1 of 200", ctrl_c, 130, ["^Cinterrupted"]),
     ],
 )
-def test_what_comes_while_houses_are_drawn_ends_those_who_draw_them_too(until, act, status, lines, tmp_path):
-    ended, said = in_a_terminal([*HOUSES, f"run={tmp_path / 'run'}"], until, act)
+def test_what_comes_while_houses_are_drawn_ends_those_who_draw_them_too(processes, until, act, status, lines, tmp_path):
+    ended, said = in_a_terminal([*HOUSES, f"processes={processes}", f"run={tmp_path / 'run'}"], until, act)
     begins, *others = [text for text in said.replace("\r", "\n").split("\n") if text]
     made = "400 houses to learn from and 6 houses to be judged by"
     assert begins == f"{tmp_path / 'run'}: to 1,200 samples on cpu; first makes {made}"
