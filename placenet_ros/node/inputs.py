@@ -35,11 +35,17 @@ ODOMETRY_QUEUE = 400  # messages: two seconds at 200 Hz
 QUERY_QUEUE = 10
 ENCODINGS = {"image": COLOUR_ENCODINGS, "depth": DEPTH_ENCODINGS, "objects": LABEL_ENCODINGS}
 TRANSFORM = "TF"  # the input that takes the place of odom with ~pose_source tf
-COMPANIONS = ("depth", "objects")
+WITHOUT = {"depth": ", and views are predicted without depth", "objects": ", and views are predicted without objects"}
+COMPANIONS = tuple(WITHOUT)  # of an image: they need not come
 NO_CLOCK_LINE = (
     "clock: nothing comes on /clock though /use_sim_time is set, so that this node has no time; play the bag with "
     "`rosbag play --clock`, or, where no bag is, start again after `rosparam set /use_sim_time false`"
 )
+
+
+def named_companions() -> list[str]:
+    """Those of COMPANIONS for which a topic was named (`depth:=/THE/TOPIC`)."""
+    return [name for name in COMPANIONS if rospy.resolve_name(name) != rospy.get_namespace() + name]
 
 
 class Inputs:
@@ -113,8 +119,8 @@ class Inputs:
         base = topic[: -len(COMPRESSED_SUFFIXES[name])] if name in self._compressed else topic
         hint = f" (without {topic[len(base) :]})" if base != topic else ""
         return (
-            f"{name}: nobody publishes {topic}; see `rostopic list` for what there is, and start again with "
-            f"{name}:=/THE/TOPIC{hint}"
+            f"{name}: nobody publishes {topic}{WITHOUT.get(name, '')}; see `rostopic list` for what there is, and "
+            f"start again with {name}:=/THE/TOPIC{hint}"
         )
 
     def _standstill_line(self) -> str:
@@ -135,6 +141,7 @@ class Inputs:
             self._inbox.put_image(message)
 
     def _on_companion(self, name: str, message: Image | CompressedImage) -> None:
+        self._silence.heard(name, time.monotonic())
         if self._is_well_formed(name, message):
             self._inbox.put_companion(name, message)
 

@@ -27,7 +27,7 @@ from placenet_ros.node.episodes import EpisodeWatch
 from placenet_ros.node.frames import Frames
 from placenet_ros.node.heartbeat import Heartbeat
 from placenet_ros.node.inbox import Inbox
-from placenet_ros.node.inputs import TRANSFORM, Inputs
+from placenet_ros.node.inputs import COMPANIONS, TRANSFORM, Inputs, named_companions
 from placenet_ros.node.live_scene import LiveScene
 from placenet_ros.node.map_services import MapServices
 from placenet_ros.node.parameters import NodeParameters, ParameterError
@@ -56,7 +56,8 @@ class PlaceNetNode:
         self._episodes = EpisodeWatch(parameters.reset_on_time_jump)
         pose_input = "odom" if parameters.transform is None else TRANSFORM
         is_simulated = rospy.get_param("/use_sim_time", False)
-        self._silence = SilenceWatch(["image", "camera_info", pose_input], parameters.silence_warning, is_simulated)
+        inputs = ["image", "camera_info", pose_input, *named_companions()]
+        self._silence = SilenceWatch(inputs, parameters.silence_warning, is_simulated, optional=COMPANIONS)
         self._frames = Frames(parameters.base_to_camera)
         self._inbox = Inbox(
             parameters.odometry_buffer,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
+from typing import Collection
 
 CLOCK = "clock"  # the input that time comes by where it is simulated
 
@@ -12,12 +13,15 @@ CLOCK = "clock"  # the input that time comes by where it is simulated
 class SilenceWatch:
     """topics: names of inputs that should not be silent for `seconds`, once `begin` was called. Times: monotonic.
 
+    Any other that is heard should go on, too. optional: those that need not come: `silent` only where they came.
     is_simulated: whether time comes by /clock. While that stands still, as where a bag is paused or over, CLOCK alone
     is silent: nothing else can come.
     """
 
-    def __init__(self, topics: list[str], seconds: float, is_simulated: bool = False):
-        self.seconds = seconds
+    def __init__(
+        self, topics: list[str], seconds: float, is_simulated: bool = False, optional: Collection[str] = ()
+    ):
+        self.seconds, self._optional = seconds, optional
         self._lock = threading.Lock()
         self._has_begun = False
         self._clock = 0
@@ -58,7 +62,11 @@ class SilenceWatch:
     def silent(self) -> list[str]:
         """Topics that are silent."""
         with self._lock:
-            return [topic for topic, is_silent in self._silent.items() if is_silent]
+            return [
+                topic
+                for topic, is_silent in self._silent.items()
+                if is_silent and (self._counts[topic] or topic not in self._optional)
+            ]
 
     def counts(self) -> dict[str, int]:
         """How many messages came of each topic so far."""

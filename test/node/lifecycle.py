@@ -88,11 +88,22 @@ class Lifecycle(WeightsCase):
         process = start_node("lonely", namespace="/nowhere", weights=self.weights, silence_warning=0.5)
         self.addCleanup(end, process)
         log.wait_for(lambda message: "odom: nobody publishes /nowhere/odom" in message.msg)
-        for _ in range(3):
-            diagnostics.next()
+        log.wait_for(lambda message: "objects: nobody publishes /nowhere/objects" in message.msg)
+        summaries = [diagnostics.next()["summary"] for _ in range(3)]
         told = [message.msg for message in log.messages if "nobody publishes" in message.msg]
-        self.assertEqual(len(told), 3)
+        names = [line.split(": ")[0] for line in told]
+        self.assertEqual(names, ["image", "camera_info", "odom", "depth", "objects"])
+        self.assertEqual(summaries[-1], "silent: image, camera_info, odom")  # there may be no others
         self.assertTrue(all("rostopic list" in line and ":=/" in line for line in told), told)
+
+    def test_depth_camera_that_stops_is_told(self):
+        log, diagnostics = Collected("/rosout", Log).wait_until_connected(), Diagnostics("blinded")
+        with running_node(self.weights, "blinded", silence_warning=0.5):
+            Collected("/blinded/model_info", ModelInfo).wait_for()
+            self.robot.wait_for_node()
+            self.robot.see(0.0)
+            log.wait_for(lambda message: "depth: nothing arrives on /robot/depth" in message.msg)
+            self.assertIn("depth", diagnostics.next()["summary"])
 
     def test_camera_may_be_placed_on_the_robot_by_a_parameter(self):
         mounted = "[0.25, 0.0, 1.5, -0.5, 0.5, -0.5, 0.5]"

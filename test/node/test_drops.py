@@ -86,6 +86,17 @@ def test_topic_that_needs_no_further_message_is_never_silent():
     assert watch.newly_silent(1000.0) == []
 
 
+def test_optional_input_is_told_where_it_was_named_and_is_silent_where_it_came():
+    watch = SilenceWatch(["image", "depth"], 5.0, optional=["depth", "objects"])
+    watch.begin(0.0)
+    watch.heard("image", math.inf)
+    assert (watch.newly_silent(6.0), watch.silent()) == (["depth"], [])
+    for name in ("depth", "objects"):  # the second was not named
+        watch.heard(name, 7.0)
+    assert watch.newly_silent(11.0) == []
+    assert (watch.newly_silent(13.0), watch.silent()) == (["depth", "objects"], ["depth", "objects"])
+
+
 def played(watch, start, seconds):
     """Images and odometry ten times a second, with the clock."""
     for step in range(int(10 * seconds)):
