@@ -86,7 +86,8 @@ def main(argv: list[str]) -> None:
     os.environ.update(environment)
     if command[0] == "torchrun":
         raise SystemExit(torchrun_status(command[1:], launch))
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends it; a KeyboardInterrupt would be forgotten on the way
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends it; a KeyboardInterrupt would be forgotten on the way
     os.execv(sys.executable, command)
 
 
@@ -126,7 +127,8 @@ def torchrun_status(arguments: list[str], launch: LaunchConfig) -> int:
     logging.disable(logging.ERROR)  # torchrun's own report of what the training has said already
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP,SIGQUIT"  # torchrun's way; the others are passed on
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, pass_on)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as of a script's background job
+            signal.signal(number, pass_on)
     try:
         run(parse_args(arguments))
     except SignalException as error:

@@ -98,7 +98,7 @@ class Tasks:
         )
         self._camera_frame_id = ""  # of the newest image
         self._predicted_stamp = 0  # of the newest odometry that a view was predicted for
-        self._replaced = 0  # images replaced by newer ones, when the last keyframe came
+        self._replaced = 0  # images replaced by newer ones, when an image was last looked at
 
     def follow_episode(self) -> None:
         """Begin the episode that is on, where another one was."""
@@ -127,6 +127,7 @@ class Tasks:
         pose = camera_pose(camera, header.frame_id)
         self._camera_frame_id = header.frame_id
         if not self.scene.wants(pose, posed.odometry.stamp):
+            self._replaced = posed.replaced  # nor were those wanted that it replaced
             return
         roll = roll_degrees(camera, header.frame_id)
         if abs(roll) > ROLL_DEGREES:

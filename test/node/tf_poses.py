@@ -68,7 +68,7 @@ class TransformedRobot(Robot):
 
 class ByTransforms(NodeCase):
     robot_kind = TransformedRobot
-    node_settings = {"pose_source": "tf", "odom_frame": "map", "silence_warning": 1.0}
+    node_settings = {"pose_source": "tf", "odom_frame": "map", "silence_warning": 1.0, "without": ("depth", "objects")}
 
     @classmethod
     def setUpClass(cls):
