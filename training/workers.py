@@ -46,22 +46,24 @@ class Workers(ProcessPoolExecutor):
 
     def __init__(self, processes: int, begin: Callable[..., None] | None = None, *arguments: Any) -> None:
         """begin: what each process does first, called with the arguments."""
-        self._others = set(multiprocessing.active_children())
+        self._own: set[multiprocessing.process.BaseProcess] = set()
         # Spawned, because a graphics context does not survive a fork.
         spawn = multiprocessing.get_context("spawn")
         super().__init__(processes, spawn, initializer=_begin, initargs=(begin, arguments))
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future:
+        before = multiprocessing.active_children()
         with deaf_to_ctrl_c():  # here a process is started, until there are enough
-            return super().submit(function, *arguments, **options)
+            future = super().submit(function, *arguments, **options)
+        self._own.update(child for child in multiprocessing.active_children() if child not in before)
+        return future
 
     def __exit__(self, kind: type[BaseException] | None, *about: Any) -> bool | None:
         if kind is not None:
             self.shutdown(wait=False, cancel_futures=True)
-            own = [child for child in multiprocessing.active_children() if child not in self._others]
-            for child in own:
+            for child in self._own:
                 child.terminate()
-            for child in own:
+            for child in self._own:
                 child.join()
         return super().__exit__(kind, *about)
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -50,13 +51,16 @@ def test_ctrl_c_is_for_the_command_and_not_for_those_who_work_for_it():
 
 def test_an_exception_ends_those_who_work_at_once_and_nobody_else():
     begun = time.monotonic()
-    with Workers(1) as others:
-        worker = others.submit(os.getpid).result()
+    with Workers(1) as earlier, ExitStack() as until_the_end:
+        others = {earlier: earlier.submit(os.getpid).result()}
         with pytest.raises(KeyError), Workers(1) as pool:
             pool.submit(time.sleep, 600)
+            later = until_the_end.enter_context(Workers(1))
+            others[later] = later.submit(os.getpid).result()
             raise KeyError
-        assert [child.pid for child in multiprocessing.active_children()] == [worker]
-        assert others.submit(os.getpid).result() == worker and time.monotonic() - begun < 300
+        assert sorted(child.pid for child in multiprocessing.active_children()) == sorted(others.values())
+        assert all(one.submit(os.getpid).result() == worker for one, worker in others.items())
+        assert time.monotonic() - begun < 300
 
 
 def test_no_workers_are_refused():
