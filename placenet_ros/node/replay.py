@@ -116,14 +116,27 @@ def _what_to_type(missing: dict[str, tuple[str, str]], topics: dict[str, str], f
 
 def _setting(name: str, topic: str, kind: str, topics: dict[str, str], found: dict[str, str]) -> str | None:
     """What to add for one input, so that it takes what the bag has; None: nothing like it."""
-    if name == "image" and found.get(topics["image"] + COMPRESSED_SUFFIXES["image"]) == COMPRESSED_IMAGE:
-        return "image_transport:=compressed"
-    if name == "image" and found.get(topics["image"]) == IMAGE:
-        return "image_transport:=raw"
+    if name == "image":
+        return _image_setting(topics["image"], kind, found)
     of_kind = [each for each, its_kind in found.items() if its_kind == kind]
-    if name in topics and kind != COMPRESSED_IMAGE and of_kind:
+    if name in topics and of_kind:
         return f"{name}:={_nearest(topic, of_kind)}"
     return "pose_source:=tf" if name == "odom" and found.get("/tf") == TRANSFORM_TYPE else None
+
+
+def _image_setting(topic: str, kind: str, found: dict[str, str]) -> str | None:
+    """The same of images, of which those of this kind are wanted: by the other transport, or on another topic."""
+    suffix = COMPRESSED_SUFFIXES["image"]
+    raw = {each for each, its_kind in found.items() if its_kind == IMAGE}
+    compressed = {each for each, its_kind in found.items() if its_kind == COMPRESSED_IMAGE and each.endswith(suffix)}
+    compressed = {each[: -len(suffix)] for each in compressed}
+    if not raw | compressed:
+        return None
+    best = topic if topic in raw | compressed else _nearest(topic, raw | compressed)
+    settings = [] if best == topic else [f"image:={best}"]
+    if best not in (raw if kind == IMAGE else compressed):
+        settings.append(f"image_transport:={'compressed' if kind == IMAGE else 'raw'}")
+    return " ".join(settings)
 
 
 def _nearest(topic: str, others: Iterable[str]) -> str:

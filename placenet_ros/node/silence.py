@@ -46,8 +46,8 @@ class SilenceWatch:
             if stamp == self._clock:
                 return
             self._clock = stamp
-            if self._silent[CLOCK]:
-                self._expect_anew(now)  # nothing could come while it stood still
+            if self._silent[CLOCK] or not self._counts[CLOCK]:
+                self._expect_anew(now)  # nothing could come while it stood still, or before it began
             self._note(CLOCK, now)
 
     def newly_silent(self, now: float) -> list[str]:

@@ -129,6 +129,16 @@ def test_input_that_is_silent_while_time_goes_on_is_told():
     assert told == ["image"]
 
 
+def test_inputs_are_expected_from_when_time_begins():
+    watch = SilenceWatch(["image", "odom"], 5.0, is_simulated=True)
+    watch.begin(0.0)
+    watch.heard_clock(1, 4.0)
+    watch.heard_clock(2, 8.0)
+    assert watch.newly_silent(8.0) == []
+    watch.heard_clock(3, 9.0)
+    assert watch.newly_silent(9.0) == ["image", "odom"]
+
+
 def test_without_any_time_the_clock_alone_is_missed_until_messages_come():
     watch = SilenceWatch(["image", "odom"], 5.0, is_simulated=True)
     watch.begin(0.0)

@@ -71,6 +71,23 @@ def test_topic_that_is_misspelt_is_named_with_those_of_its_type(tmp_path, wrong,
     assert str(refused.value).endswith(f"it has {meant} ({CAMERA_AND_ODOMETRY[meant]._type}); {advice}")
 
 
+@pytest.mark.parametrize(
+    "topic, transport, advice",
+    [
+        ("/cam/image_raw", "raw", "try image_transport:=compressed"),
+        ("/cam/imag_raw", "raw", "try image:=/cam/image_raw image_transport:=compressed"),
+        ("/cam/imag_raw", "compressed", "try image:=/cam/image_raw"),
+        ("/rear/raw", "raw", "try image:=/rear/image"),
+        ("/rear/image", "compressed", "try image_transport:=raw"),
+    ],
+)
+def test_images_by_the_other_transport_or_on_another_topic_are_advised(tmp_path, topic, transport, advice):
+    has = {"/cam/image_raw/compressed": CompressedImage(), "/cam/depth/compressedDepth": CompressedImage()}
+    with pytest.raises(BagError) as refused:
+        check_bag(bag_with(tmp_path, {**has, "/rear/image": Image()}), {"image": topic}, transport)
+    assert str(refused.value).endswith(advice)
+
+
 def test_images_that_the_node_can_go_without_are_named_where_the_bag_lacks_them(tmp_path):
     path = bag_with(tmp_path, {**CAMERA_AND_ODOMETRY, "/depth/image_raw": Image()})
     topics = {"image": "/cam/image_raw", "depth": "/depth/imag_raw", "objects": "/objects"}
