@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable
+from typing import Callable, Sequence
 
 import diagnostic_updater
 import rospy
@@ -17,6 +17,7 @@ from placenet_ros.node.live_scene import LiveScene
 from placenet_ros.node.silence import CLOCK, SilenceWatch
 
 CLOCKS_APART = 0.1  # seconds that stamps may be ahead of this computer's time: good synchronisation reaches 1 ms
+MISSED_LINE = f"{{}} keyframes missed in {RATE_SECONDS:g} s: images come faster than they are encoded"
 
 
 class Diagnostics:
@@ -65,25 +66,12 @@ class Diagnostics:
     def _fill(self, status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
         scene, drops = self._scene(), self._drops.counts()
         dropped, silent = sum(drops.values()), self._silence.silent()
-        missed = self._activity.lately("keyframes missed")
-        if silent == [CLOCK] and self._silence.counts()[CLOCK]:
-            status.summary(DiagnosticStatus.OK, "time stands still")
-        elif silent:
-            status.summary(DiagnosticStatus.WARN, f"silent: {', '.join(silent)}")
-        elif dropped > self._dropped_before:
-            status.summary(DiagnosticStatus.WARN, f"{dropped - self._dropped_before} messages dropped in a second")
-        elif missed:
-            status.summary(
-                DiagnosticStatus.WARN,
-                f"{missed} keyframes missed in {RATE_SECONDS:g} s: images come faster than they are encoded",
-            )
-        elif self._is_paused():
-            status.summary(DiagnosticStatus.OK, "paused")
-        elif scene is None:
-            status.summary(DiagnosticStatus.OK, "loading the model")
-        else:
-            status.summary(DiagnosticStatus.OK, f"{len(scene)} observations held")
-        self._dropped_before = dropped
+        stands_still = CLOCK in silent and self._silence.counts()[CLOCK] > 0
+        if stands_still:
+            silent.remove(CLOCK)  # no fault: every bag ends
+        newly_dropped, self._dropped_before = dropped - self._dropped_before, dropped
+        missed, held = self._activity.lately("keyframes missed"), None if scene is None else len(scene)
+        status.summary(*summary(silent, stands_still, newly_dropped, missed, self._is_paused(), held))
         for key, value in {**self._amounts(scene), **{f"dropped, {why}": n for why, n in drops.items()}}.items():
             status.add(key, str(value))
         return status
@@ -107,3 +95,24 @@ class Diagnostics:
             amounts.update(episode=scene.episode_id, place=scene.place_id, observations=len(scene))
             amounts["observations in the archive"] = len(scene.archive)
         return amounts
+
+
+def summary(
+    silent: Sequence[str], stands_still: bool, dropped: int, missed: int, is_paused: bool, held: int | None
+) -> tuple[int, str]:
+    """Level and line of the status: what is wrong, and why no image becomes an observation; else what is held.
+
+    silent: inputs that should not be. stands_still: whether simulated time does. dropped: messages since the last
+    status. missed: keyframes in the last RATE_SECONDS, told only while others come. held: observations; None: the
+    model is loading.
+    """
+    rests = {"loading the model": held is None, "paused": is_paused, "time stands still": stands_still}
+    resting = [line for line, holds in rests.items() if holds]
+    faults = {
+        f"silent: {', '.join(silent)}": silent,
+        f"{dropped} messages dropped in a second": dropped,
+        MISSED_LINE.format(missed): missed and not resting,
+    }
+    wrong = [line for line, holds in faults.items() if holds]
+    level = DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK
+    return level, "; ".join(wrong + resting) or f"{held} observations held"

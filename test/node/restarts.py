@@ -33,7 +33,7 @@ from robot import (
 )
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from placenet_ros.node.images import camera_info_message
 from placenet_ros.node.inbox import MAX_QUERIES
@@ -144,6 +144,10 @@ class Restarts(WeightsCase):
         found = diagnostics.next()
         self.assertEqual((found["keyframes"], found["keyframes missed"]), ("3", "3"))
         self.assertIn("3 keyframes missed in 10 s", found["summary"])
+        self.assertTrue(rospy.ServiceProxy("/slow/pause", SetBool)(True).success)
+        summary = diagnostics.next()["summary"]
+        self.assertIn("paused", summary)
+        self.assertNotIn("missed", summary)
 
     def test_two_nodes_in_two_namespaces_serve_one_robot_apart(self):
         names = ("front", "rear")
