@@ -17,7 +17,7 @@ class Activity:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter = Counter()
-        self._recent: dict[str, deque[tuple[float, int]]] = {}  # when, and how many, of the last RATE_SECONDS
+        self._recent: dict[str, deque[tuple[float, int]]] = {}  # see `_recent_events`
         self._begun: dict[str, float] = {}  # when each happened first
         self._delays: dict[str, deque[float]] = {}
 
@@ -26,7 +26,7 @@ class Activity:
         with self._lock:
             self._counts[event] += times
             self._begun.setdefault(event, now)
-            self._lately(event, now).append((now, times))
+            self._recent_events(event, now).append((now, times))
 
     def took(self, step: str, seconds: float) -> None:
         """Note how long a step took."""
@@ -40,16 +40,17 @@ class Activity:
     def lately(self, event: str) -> int:
         """How often it happened in the last RATE_SECONDS."""
         with self._lock:
-            return sum(times for _, times in self._lately(event, time.monotonic()))
+            return sum(times for _, times in self._recent_events(event, time.monotonic()))
 
     def rate(self, event: str) -> float:
         """How often each second it happens: over the last RATE_SECONDS, or since it first happened."""
         with self._lock:
             now = time.monotonic()
             seconds = min(max(now - self._begun.get(event, now), 1.0), RATE_SECONDS)
-            return sum(times for _, times in self._lately(event, now)) / seconds
+            return sum(times for _, times in self._recent_events(event, now)) / seconds
 
-    def _lately(self, event: str, now: float) -> deque[tuple[float, int]]:
+    def _recent_events(self, event: str, now: float) -> deque[tuple[float, int]]:
+        """When, and how many, in the last RATE_SECONDS; older ones are forgotten."""
         recent = self._recent.setdefault(event, deque())
         while recent and now - recent[0][0] > RATE_SECONDS:
             recent.popleft()

@@ -251,7 +251,10 @@ def _draw_picture(axes: plt.Axes, picture: np.ndarray, title: str) -> None:
     axes.set_title(title)
 
 
-def _arrows(axes: plt.Axes, poses: Sequence[CameraPose], colour: str, label: str | None = None) -> None:
+def _arrows(
+    axes: plt.Axes, poses: Sequence[CameraPose], colour: str | Sequence[str], label: str | None = None
+) -> None:
+    """Headings. colour: of all, or one for each pose."""
     along = np.array([[np.cos(pose.yaw), np.sin(pose.yaw)] for pose in poses]).reshape(-1, 2) * ARROW_METRES
     axes.quiver(*_xy(poses).T, *along.T, color=colour, angles="xy", scale_units="xy", scale=1, width=0.004, zorder=4,
                 label=label)  # fmt: skip

@@ -246,8 +246,16 @@ class Inbox:
     def _posed(self, waiting: _Waiting, odometry: OdometrySample, companions: dict[str, Any]) -> PosedImage:
         found = {name: message for name, message in companions.items() if message is not None}
         missing = tuple(name for name in companions if name not in found and self._is_published[name]())
-        belongs = self._camera_info, odometry, found, missing, self._episodes.episode
-        return PosedImage(waiting.image, *belongs, waiting.arrived, waiting.replaced)
+        return PosedImage(
+            image=waiting.image,
+            camera_info=self._camera_info,
+            odometry=odometry,
+            companions=found,
+            missing=missing,
+            episode=self._episodes.episode,
+            arrived=waiting.arrived,
+            replaced=waiting.replaced,
+        )
 
     def _is_complete(self, waiting: _Waiting) -> bool:
         lacks = self._lacking(self._odometry.at(waiting.stamp), waiting.stamp)
