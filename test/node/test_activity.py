@@ -2,19 +2,11 @@
 
 import pytest
 
-from placenet_ros.node import activity
 from placenet_ros.node.activity import Activity
 from placenet_ros.node.keyframes import KeyframeGate
 from placenet_ros.scene.viewpoints import CameraPose
 
 SECOND = 1_000_000_000
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    time = [1000.0]
-    monkeypatch.setattr(activity.time, "monotonic", lambda: time[0])
-    return time
 
 
 def test_rate_is_over_the_last_ten_seconds_whoever_asks_and_however_often(clock):

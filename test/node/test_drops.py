@@ -2,18 +2,8 @@
 
 import math
 
-import pytest
-
-from placenet_ros.node import drops
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.silence import CLOCK, SilenceWatch
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    time = [1000.0]
-    monkeypatch.setattr(drops.time, "monotonic", lambda: time[0])
-    return time
 
 
 def test_drops_at_the_rate_of_a_camera_are_all_counted_and_told_once_a_minute(clock):
