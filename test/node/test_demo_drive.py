@@ -4,20 +4,10 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 
 from placenet_ros.node import demo_drive
 from placenet_ros.node.demo_drive import Keyframe, Recognition, figures, match_after, revisits, told
-from placenet_ros.node.demo_pictures import (
-    JUDGEMENT_COLOURS,
-    PLACE_COLOURS,
-    DrawnMatch,
-    DrivenPose,
-    MatchedPair,
-    draw_drive,
-)
 from placenet_ros.scene.viewpoints import CameraPose
 
 AFTER = 10.0
@@ -89,18 +79,3 @@ def test_a_drive_on_a_machine_that_did_not_keep_up_is_told():
     late = [replace(frame, delay_ms=300.0) for frame in DRIVE]
     assert "did not keep up: 4 of 4" in told(figures(late, [], AFTER), None, True, Path("out"))
     assert "did not keep up" not in told(figures(DRIVE, [], AFTER), None, True, Path("out"))
-
-
-@pytest.mark.parametrize("is_found", [True, False])
-def test_drive_is_drawn_with_and_without_a_match(tmp_path, is_found):
-    picture = np.zeros((24, 32, 3), np.uint8)
-    match = DrawnMatch(pose(0.6), pose(0.0), 30.0, 0.0, "right")
-    pair = MatchedPair(match, picture, picture, "now", "then", "judgement") if is_found else None
-    keyframes = [DrivenPose(frame.seconds, frame.pose, 1) for frame in DRIVE]
-    draw_drive(keyframes, [match] if is_found else [], JUDGEMENT_COLOURS, pair, tmp_path / "revisit.png")
-    assert (tmp_path / "revisit.png").stat().st_size > 10_000
-
-
-def test_colours_of_places_are_not_those_of_judgements():
-    shades = [to_rgb(colour) for colour in JUDGEMENT_COLOURS.values()]
-    assert min(np.linalg.norm(np.subtract(to_rgb(place), shade)) for place in PLACE_COLOURS for shade in shades) > 0.3
