@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests, part by part, and sums up: test/run.sh [lint] [pytest] [rostest]; all three where none is named.
-# A part that fails stops none of the others; the status is 0 only if all passed, and the end of what each failed one
-# said is shown again at the end; all of it is in out/test/parts. Needs ./install.sh; `make test` runs both.
+# A part that fails stops none of the others; the status is 0 only if all passed, and why each failed one did is shown
+# again at the end; all that they said is in out/test/parts. Needs ./install.sh; `make test` runs both.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 groups=("$@")
@@ -43,6 +43,31 @@ rostest_part() {
 }
 export -f part rostest_part
 
+# A failed test in what rostest says: "[PACKAGE.rosunit-SUITE/TEST][FAILURE]" and its traceback, to a line of dashes.
+failed_test='^[[].*rosunit-(.*)/.*[]][[](ERROR|FAILURE)[]]-*$'
+
+# failed_tests LOG: each of them with its traceback; of a long one the first and last lines.
+failed_tests() {
+    awk -v failed_test="$failed_test" '
+        function show(i) {
+            for (i = 0; i < count; i++) if (i < 12 || i >= count - 16) print block[i]; else if (i == 12) print "..."
+            inside = count = 0
+        }
+        $0 ~ failed_test { inside = 1 }
+        inside { block[count++] = $0 }
+        inside && /^-+$/ && length($0) == 80 { show() }
+        END { show() }
+    ' "$1" | head -n 200
+}
+
+# printed_by_tests LOG: the end of what its tests and their nodes printed, which rostest writes into a file alone.
+printed_by_tests() {
+    local suite
+    suite="$(sed -nE "s#$failed_test#\1#p" "$1" | head -n 1)"
+    sed -n '/<system-out>/,/<\/system-out>/p' "$ROS_HOME/test_results/placenet_ros/rosunit-$suite.xml" | sed '1d;$d' |
+        tail -n 40
+}
+
 for group in "${groups[@]}"; do
     case "$group" in
     lint)
@@ -65,8 +90,15 @@ for group in "${groups[@]}"; do
 done
 
 while read -r log; do
-    echo "---- the end of $log"
-    tail -n 40 "$log"
+    if grep -qE "$failed_test" "$log"; then
+        echo "---- the failed tests of $log"
+        failed_tests "$log"
+        echo "---- the end of what they printed"
+        printed_by_tests "$log"
+    else
+        echo "---- the end of $log"
+        tail -n 40 "$log"
+    fi
 done <out/test/parts/failed
 echo "---- summary"
 cat out/test/parts/summary

@@ -287,3 +287,30 @@ def test_tests_of_nodes_run_beside_each_other_and_one_that_fails_is_named(tmp_pa
     ]
     assert "---- the end of out/test/parts/rostest-test-node-b.test.log\ntest/node/b.test ran\n" in said
     assert "1 of 3 parts failed" in done.stderr
+
+
+def test_failed_test_of_nodes_is_shown_at_the_end_with_its_traceback_and_what_was_printed(tmp_path: Path):
+    (tmp_path / "test" / "node").mkdir(parents=True)
+    (tmp_path / "test" / "node" / "a.test").write_text("")
+    shutil.copy(ROOT / "test" / "run.sh", tmp_path / "test")
+    (tmp_path / "env.sh").write_text(f"PATH={tmp_path}/programs:$PATH\n")
+    names = ["test_short", f"test_{'long_' * 20}"]
+    headings = [f"[placenet_ros.rosunit-a/{name}][{kind}]" for name, kind in zip(names, ["ERROR", "FAILURE"])]
+    difference = "".join(f"difference {number}\n" for number in range(100))
+    said = f"{headings[0]:-<80}\nboom\n-----\n  File a.py, line 1\n{'-' * 80}\n\n"
+    said += "[placenet_ros.rosunit-a/test_good][passed]\n"
+    said += f"{headings[1]}\n{difference}  File a.py, line 2\n{'-' * 80}\n\n" + "a count\n" * 50
+    (tmp_path / "said").write_text(said)
+    printed = "".join(f"printed {number}\n" for number in range(100))
+    (tmp_path / "rosunit-a.xml").write_text(f"<testcase/><system-out>[\n{printed}]</system-out><system-err/>")
+    results = f"mkdir -p $ROS_HOME/test_results/placenet_ros; cp {tmp_path}/rosunit-a.xml $_"
+    write_program(tmp_path / "programs" / "rostest", f"{results}; cat {tmp_path}/said; exit 1")
+    done = shell(f"{tmp_path}/test/run.sh rostest")
+    assert (done.returncode, done.stderr) == (1, "1 of 1 parts failed\n")
+    shown = done.stdout.split("---- the failed tests of out/test/parts/rostest-test-node-a.test.log\n")[1].splitlines()
+    assert shown[:5] == said.splitlines()[:5]
+    long = shown[5 : shown.index("---- the end of what they printed")]
+    assert long[0] == headings[1] and long[1] == "difference 0" and long[-2] == "  File a.py, line 2"
+    assert len(long) == 12 + 1 + 16
+    assert shown[-42:-2] == [f"printed {number}" for number in range(60, 100)]
+    assert "a count" not in shown and "[passed]" not in "".join(shown)
