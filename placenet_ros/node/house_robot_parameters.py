@@ -6,10 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from placenet_ros.node.parameters import ParameterError, Parameters, at_least
+from placenet_ros.node.parameters import ParameterError, Parameters, at_least, one_of
 
-UP_AXES = ("auto", "x", "y", "z")
-DRIVES = ("auto", "path", "cmd_vel")
 LARGEST_SIDE = 1920  # pixels: what cameras of robots have; in software such a picture takes half a second
 FASTEST_CAMERA = 50.0  # pictures per second: as often as odometry comes
 
@@ -24,10 +22,10 @@ class RobotParameters(Parameters):
     seed: int = at_least(0, 10_000_000)
     plan: str = ""
     scene: str = ""
-    scene_up: str = "auto"
+    scene_up: str = one_of("auto", "x", "y", "z")
     scene_scale: float = at_least(1e-6, 1.0)
     # Motion
-    drive: str = "auto"
+    drive: str = one_of("auto", "path", "cmd_vel")
     path_speed: float = at_least(0.01, 0.5, 2.0)
     path_turn_rate: float = at_least(0.01, 0.8, 6.0)
     max_speed: float = at_least(0.01, 0.7, 2.0)
@@ -46,10 +44,5 @@ class RobotParameters(Parameters):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, known in (("scene_up", UP_AXES), ("drive", DRIVES)):
-            if getattr(self, name) not in known:
-                raise ParameterError(
-                    f"parameter ~{name} must be one of {', '.join(known)}, found '{getattr(self, name)}'"
-                )
         if self.plan and self.scene:
             raise ParameterError("parameters ~plan and ~scene are both given: give the one that the robot is to be in")

@@ -362,6 +362,7 @@ def test_yaml_file_has_every_parameter_with_its_default_and_explains_it():
         ({"seed": -1}, "~seed must be at least 0, found -1"),
         ({"image_rate": 0}, "~image_rate must be at least 0.1, found 0"),
         ({"image_width": 5000}, "~image_width must be at most 1920, found 5000"),
+        ({"scene_up": "w"}, "~scene_up must be one of auto, x, y, z, found 'w'"),
         ({"drive": "fly"}, "~drive must be one of auto, path, cmd_vel, found 'fly'"),
         ({"plan": "/a.json", "scene": "/b.glb"}, "~plan and ~scene are both given"),
     ],
