@@ -45,7 +45,7 @@ def encoding_of(message: Any) -> str:
 
 
 def check_compressed(name: str, message: Any) -> None:
-    """Whether a message can be what `name` (image, depth or objects) needs: cheap, without decoding it.
+    """Check that a message can be what `name` (image, depth or objects) needs: cheap, without decoding it.
 
     Raises ImageError.
     """

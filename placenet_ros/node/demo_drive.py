@@ -54,7 +54,7 @@ class Recognition:
     now: Keyframe
     then: CameraPose
     then_seconds: float
-    place: tuple[int, int]
+    then_place: tuple[int, int]
     similarity: float
 
     @property
@@ -157,8 +157,8 @@ class Drive:
             if now is not None and message.matches:
                 best = message.matches[0]
                 then = _camera_pose(best.pose, self._frame_id)
-                place = best.episode_id, best.place_id
-                self.found.append(Recognition(now, then, best.stamp.to_sec(), place, best.similarity))
+                then_place = best.episode_id, best.place_id
+                self.found.append(Recognition(now, then, best.stamp.to_sec(), then_place, best.similarity))
 
     def _on_image(self, message: Image) -> None:
         with self._lock:
@@ -191,24 +191,24 @@ def _camera_pose(pose: Pose, frame_id: str) -> CameraPose:
     return camera_pose(RigidPose.from_message(pose), frame_id)
 
 
-def told(figures: dict, surest: Recognition | None, hears_matches: bool, folder: Path) -> str:
-    """The figures as the demonstration prints them. surest: the match of the greatest similarity."""
-    counts = figures["matches"]
-    drive = f"{figures['seconds']:.0f} s, {figures['metres']:.0f} m live, {figures['keyframes']} keyframes"
-    back = f"{figures['revisits']} keyframes within {RIGHT_METRES:g} m and {RIGHT_DEGREES:g} degrees of an earlier one"
-    judged = f"{counts['right']} right, {counts['near']} more within {NEAR_METRES:g} m, {counts['wrong']} wrong"
-    lines = [("drive", f"{drive}, {figures['places']} places")]
-    lines += [("revisits", f"{back}; {figures['revisits_matched_right']} of them recognised")]
+def told(counted: dict, surest: Recognition | None, hears_matches: bool, folder: Path) -> str:
+    """What the demonstration prints. counted: the figures. surest: the match of the greatest similarity."""
+    matches = counted["matches"]
+    drive = f"{counted['seconds']:.0f} s, {counted['metres']:.0f} m live, {counted['keyframes']} keyframes"
+    back = f"{counted['revisits']} keyframes within {RIGHT_METRES:g} m and {RIGHT_DEGREES:g} degrees of an earlier one"
+    judged = f"{matches['right']} right, {matches['near']} more within {NEAR_METRES:g} m, {matches['wrong']} wrong"
+    lines = [("drive", f"{drive}, {counted['places']} places")]
+    lines += [("revisits", f"{back}; {counted['revisits_matched_right']} of them recognised")]
     if not hears_matches:
         lines.append(("matches", "none: these weights do not say how alike two embeddings of one place are"))
     elif surest is None:
         lines.append(("matches", "none: nothing was alike enough"))
     else:
-        name = f"place {surest.now.place[1]} is place {surest.place[1]}, seen {_ago(surest):.0f} s before"
+        name = f"place {surest.now.place[1]} is place {surest.then_place[1]}, seen {_ago(surest):.0f} s before"
         truth = f"in truth {surest.metres:.1f} m and {surest.degrees:.0f} degrees apart"
-        lines += [("matches", f"{counts['all']}: {judged}")]
+        lines += [("matches", f"{matches['all']}: {judged}")]
         lines += [("the surest", f"{name}: similarity {surest.similarity:.2f}, {truth}")]
-    late = note_if_late(figures["keyframes_late"], figures["keyframes"])
+    late = note_if_late(counted["keyframes_late"], counted["keyframes"])
     lines += [("note", late)] if late else []
     lines.append(("picture", str(folder / "revisit.png")))
     return "\n".join(f"  {name + ':':<18}{text}" for name, text in lines)
@@ -235,7 +235,7 @@ def draw(drive: Drive, surest: Recognition | None, path: Path) -> None:
             images.colours(drive.pictures[surest.now.seconds]),
             images.colours(drive.pictures[surest.then_seconds]),
             f"place {surest.now.place[1]}, at {surest.now.seconds - start:.0f} s",
-            f"place {surest.place[1]}, at {surest.then_seconds - start:.0f} s",
+            f"place {surest.then_place[1]}, at {surest.then_seconds - start:.0f} s",
             f"similarity {surest.similarity:.2f}; in truth\n{surest.metres:.1f} m, {surest.degrees:.0f} degrees apart",
         )
     keyframes = [DrivenPose(frame.seconds - start, frame.pose, frame.place[1]) for frame in drive.keyframes]
@@ -263,11 +263,11 @@ def report(seconds: float, folder: Path) -> None:
     drive = Drive()
     drive.watch(seconds)
     surest = max(drive.found, key=lambda found: found.similarity, default=None)
-    found = figures(drive.keyframes, drive.found, match_after())
-    found["model"] = {"name": model.model_name, "id": model.model_id}
+    counted = figures(drive.keyframes, drive.found, match_after())
+    counted["model"] = {"name": model.model_name, "id": model.model_id}
     draw(drive, surest, folder / "revisit.png")
-    (folder / "drive.json").write_text(json.dumps(found, indent=2) + "\n")
-    print(told(found, surest, drive.hears_matches, folder), flush=True)
+    (folder / "drive.json").write_text(json.dumps(counted, indent=2) + "\n")
+    print(told(counted, surest, drive.hears_matches, folder), flush=True)
 
 
 def main() -> int:

@@ -77,7 +77,7 @@ class MatchedPair:
     then_picture: np.ndarray
     now_title: str
     then_title: str
-    judgement: str
+    caption: str  # below them
 
 
 def rmse(a: np.ndarray, b: np.ndarray) -> float:
@@ -187,7 +187,7 @@ def draw_drive(
         if pair is not None:
             _draw_picture(axes["now"], pair.now_picture, f"The surest match:\n{pair.now_title}")
             _draw_picture(axes["then"], pair.then_picture, f"is taken for\n{pair.then_title}")
-            axes["then"].set_xlabel(pair.judgement)
+            axes["then"].set_xlabel(pair.caption)
         else:
             axes["now"].text(0.5, 0.5, "nothing was known again", ha="center")
             for name in ("now", "then"):

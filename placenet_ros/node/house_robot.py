@@ -192,7 +192,7 @@ class HouseRobot:
         return self._odometry.advance(self.motion)
 
 
-def camera_pose(motion: Motion, height: float, pitch: float) -> tuple[float, float, float, float, float]:
+def camera_in_house(motion: Motion, height: float, pitch: float) -> tuple[float, float, float, float, float]:
     """x, y, z, yaw and pitch in the house of a camera so high above z = 0, pitched up so far."""
     x = motion.x + CAMERA_AHEAD * math.cos(motion.heading)
     y = motion.y + CAMERA_AHEAD * math.sin(motion.heading)

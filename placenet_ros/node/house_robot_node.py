@@ -24,7 +24,7 @@ from placenet_ros.node.house_robot import (
     PathDrive,
     Ticks,
     WheelOdometry,
-    camera_pose,
+    camera_in_house,
 )
 from placenet_ros.node.house_robot_camera import HouseCamera, Shot
 from placenet_ros.node.house_robot_outputs import RobotOutputs, pinhole
@@ -91,7 +91,7 @@ class HouseRobotNode:
         if self._pictures.due(stamp) and self._outputs.has_viewer():
             # Between two messages of odometry, as on a robot, and once both are out.
             middle = before.halfway(self._robot.motion)
-            pose = camera_pose(
+            pose = camera_in_house(
                 middle, self._place.floor + self._parameters.camera_height, self._parameters.camera_pitch
             )
             if not self._camera.take(Shot(stamp - STEP // 2, pose)):

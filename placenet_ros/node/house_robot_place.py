@@ -57,7 +57,7 @@ def open_place(parameters: RobotParameters) -> RobotPlace:
 
 
 def import_training() -> None:
-    """Raises PlaceError where that cannot be imported, with what to do."""
+    """Raises PlaceError, with what to do, where `training` cannot be imported."""
     try:
         if sys.version_info < (3, 10):
             raise ImportError(f"it needs Python 3.10, and this is {sys.version_info[0]}.{sys.version_info[1]}")

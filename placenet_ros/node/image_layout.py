@@ -42,7 +42,7 @@ class ImageError(ValueError):
 
 
 def check_layout(message: Any, encodings: Collection[str]) -> None:
-    """Whether the message holds an image in one of these encodings: cheap, without touching the pixels.
+    """Check that the message holds an image in one of these encodings: cheap, without touching the pixels.
 
     Raises ImageError.
     """

@@ -7,7 +7,7 @@ decoded by `compressed_images`.
 
 from __future__ import annotations
 
-from typing import Any, Collection
+from typing import Collection
 
 import cv_bridge
 import numpy as np
@@ -89,7 +89,7 @@ def fresh_header(header: Header) -> Header:
     return Header(stamp=header.stamp, frame_id=header.frame_id)
 
 
-def camera_info_message(header: Header, camera: PinholeCamera) -> Any:
+def camera_info_message(header: Header, camera: PinholeCamera) -> CameraInfo:
     """A fresh CameraInfo of an undistorted camera."""
     return CameraInfo(
         header=fresh_header(header),

@@ -49,7 +49,7 @@ def named_companions() -> list[str]:
 
 
 class Inputs:
-    """All subscribers. on_query is called with each geometry_msgs/PoseStamped.
+    """All subscribers. on_query: called with each query.
 
     compressed: which of image, depth and objects come by image_transport's compressed topics.
     transform: the frames (odometry's, the robot's) between which TF is to tell the robot's pose; None: odom does.
@@ -64,7 +64,7 @@ class Inputs:
         frames: Frames,
         compressed: Collection[str],
         transform: tuple[str, str] | None,
-        on_query: Callable[[Any], None],
+        on_query: Callable[[PoseStamped], None],
     ):
         self._inbox, self._drops, self._silence, self._activity = inbox, drops, silence, activity
         self._compressed, self._transform = compressed, transform

@@ -50,9 +50,9 @@ class OdometryBuffer:
         return self._samples[-1] if self._samples else None
 
     def ahead(self, seconds: float) -> OdometrySample | None:
-        """Where the robot will be so long after the newest sample, if it goes on moving as in its last 0.2 s.
+        """Where the robot will be so long after the newest sample, if it goes on moving as in its last AHEAD_SECONDS.
 
-        None where there is no sample; one that has no other at least 0.02 s before it stays where it is.
+        None where there is no sample; one that has no other at least LEAST_AHEAD_SECONDS before it stays where it is.
         """
         if not self._samples:
             return None

@@ -18,7 +18,7 @@ from placenet_ros.msg import ModelInfo, PlaceEmbedding, PlaceMatch, PlaceMatches
 from placenet_ros.node.images import camera_info_message, fresh_header, image_message
 from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.place_markers import PlaceMarkers
-from placenet_ros.node.rigid_pose import RigidPose, looks_along_z, optical_pose
+from placenet_ros.node.rigid_pose import OPTICAL_IN_BODY, RigidPose, looks_along_z
 from placenet_ros.scene.place_index import Match, Place, PlaceIndex
 from placenet_ros.scene.viewpoints import CameraPose
 
@@ -237,7 +237,7 @@ def camera_frame_pose(pose: CameraPose, camera_frame_id: str) -> Pose:
     """A camera pose with the axes that its frame's name stands for."""
     if not looks_along_z(camera_frame_id):
         return body_pose(pose)
-    optical = optical_pose(RigidPose.from_message(body_pose(pose)), "")
+    optical = RigidPose.from_message(body_pose(pose)) @ OPTICAL_IN_BODY
     return _pose(optical.position, optical.quaternion)
 
 

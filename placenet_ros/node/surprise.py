@@ -6,8 +6,8 @@ import math
 import statistics
 from collections import deque
 
-# Errors that an evaluation elsewhere counts as: a few keyframes here say more of what this camera sees from one to the
-# next.
+# Errors that make a median. An evaluation elsewhere counts as so many, and no more: a few keyframes here say more of
+# what this camera sees.
 FEWEST = 3
 KEPT = 200  # the last ones: a few minutes' drive
 LEAST = 0.5  # of 255: what rounding to whole grey levels makes

@@ -39,4 +39,4 @@ class TransformOdometry:
 
 def _is_dash(before: int, start: RigidPose, after: int, end: RigidPose) -> bool:
     distance = np.linalg.norm(end.position - start.position)
-    return 0 < after - before and distance > NOISE + TOP_SPEED * (after - before) * 1e-9
+    return after > before and distance > NOISE + TOP_SPEED * (after - before) * 1e-9

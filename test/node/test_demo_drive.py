@@ -3,11 +3,16 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from std_msgs.msg import Header
+from test_demo_pictures import words_of
 
 from placenet_ros.node import demo_drive
 from placenet_ros.node.demo_drive import Keyframe, Recognition, figures, match_after, revisits, told
+from placenet_ros.node.images import image_message
 from placenet_ros.scene.viewpoints import CameraPose
 
 AFTER = 10.0
@@ -79,3 +84,14 @@ def test_a_drive_on_a_machine_that_did_not_keep_up_is_told():
     late = [replace(frame, delay_ms=300.0) for frame in DRIVE]
     assert "did not keep up: 4 of 4" in told(figures(late, [], AFTER), None, True, Path("out"))
     assert "did not keep up" not in told(figures(DRIVE, [], AFTER), None, True, Path("out"))
+
+
+def test_picture_of_a_drive_names_the_surest_matchs_places_and_moments(tmp_path):
+    surest = Recognition(DRIVE[3], pose(0.0), 0.0, (1, 4), 0.9)
+    picture = image_message(Header(), np.zeros((24, 32, 3), np.uint8), "rgb8")
+    drive = SimpleNamespace(keyframes=DRIVE, found=[surest], pictures={0.0: picture, 30.0: picture})
+    words = words_of(lambda path: demo_drive.draw(drive, surest, path), tmp_path / "revisit.svg")
+    for line in ["place 1, at 30 s", "place 4, at 0 s", "similarity 0.90; in truth", "0.6 m, 0 degrees apart"]:
+        assert line in words
+    drive.pictures.clear()  # as where the images did not come
+    assert "place 4, at 0 s" not in words_of(lambda path: demo_drive.draw(drive, surest, path), tmp_path / "none.svg")

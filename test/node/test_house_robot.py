@@ -22,7 +22,7 @@ from placenet_ros.node.house_robot import (
     PathDrive,
     Ticks,
     WheelOdometry,
-    camera_pose,
+    camera_in_house,
 )
 from placenet_ros.node.house_robot_node import make_robot
 from placenet_ros.node.house_robot_outputs import camera_mount, pinhole
@@ -309,7 +309,7 @@ def test_missing_houses_are_an_error_that_says_what_to_source(monkeypatch):
 
 def test_camera_sits_where_its_mount_says():
     motion, height, pitch = Motion(1.0, 2.0, 0.7), 0.8, -0.2
-    x, y, z, yaw, tilt = camera_pose(motion, height, pitch)
+    x, y, z, yaw, tilt = camera_in_house(motion, height, pitch)
     mount = camera_mount(height, pitch)
     turn = np.array([[math.cos(0.7), -math.sin(0.7), 0], [math.sin(0.7), math.cos(0.7), 0], [0, 0, 1]])
     assert turn @ mount.position + (1.0, 2.0, 0.0) == pytest.approx((x, y, z))
