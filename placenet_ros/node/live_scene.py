@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from placenet_ros.scene.viewpoints import CameraPose
 
 NEWEST_KEPT = 4  # observations that stay in the memory whatever they show: what was seen last is the surest
 MOST_CANDIDATES = 1000  # looked at for one choice: more would take longer than an encoding, and images wait for it
+ELSEWHERE = 2.0  # metres from the robot, from which on a view is predicted from what was seen around it
 FARTHEST_RANGES = 1.5  # of a place: out of it, there is no waiting for a time in which nothing else is to be done
 
 
@@ -65,6 +66,7 @@ class LiveScene:
         self.memory = memory
         self.archive = Archive(archive_megabytes)
         self._gate = gate
+        self._max_observations = max_observations
         self._anchor_range, self._trust = anchor_range, odometry_trust
         self._field_of_view = field_of_view_degrees
         self._held: list[KeptObservation] = []  # in the memory's order
@@ -168,7 +170,7 @@ class LiveScene:
 
     def _recall(self) -> None:
         recalled, self._recalled = self._recalled, None
-        self._hold(recalled, None if recalled.depth is None else metres(recalled.depth), is_newest=False)
+        self._hold(recalled, _metres(recalled), is_newest=False)
 
     def _hold(self, kept: KeptObservation, depth: np.ndarray | None, is_newest: bool = True) -> None:
         """Encode an observation into the memory; where that is full, what shows the least besides leaves."""
@@ -192,6 +194,33 @@ class LiveScene:
         return KeptObservation.seeing(observation.stamp, observation.pose, self._travelled, observation.rgb, depth,
                                       observation.objects, observation.covered, self._field_of_view)
 
+    def predict(self, pose: CameraPose, samples: int, between: Callable[[], None]) -> Any:
+        """The view from a pose, see `SceneMemory.predict`; where that is not where the robot is, from as many
+        observations as the memory holds that show the most of what is around the pose.
+
+        Those are encoded for this view alone, around an anchor of its own, and `between` is called after each of them.
+        """
+        memory = self.memory_around(pose, between) if self.is_elsewhere(pose) else self.memory
+        return memory.predict(pose, samples, between=between)
+
+    def is_elsewhere(self, pose: CameraPose) -> bool:
+        """Whether the memory, which shows what is around the robot, may not show what is around a pose."""
+        return bool(self._newest) and self._newest[-1].pose.distance_to(pose) > ELSEWHERE
+
+    def memory_around(self, pose: CameraPose, between: Callable[[], None]) -> Any:
+        """A memory of what was seen around a pose; the scene's own where nothing else was."""
+        nearby = self.archive.near(pose, REACH, MOST_CANDIDATES)
+        candidates = list({id(kept): kept for kept in (*self._held, *nearby)}.values())
+        surroundings = Surroundings(pose, self._travelled, self._trust)
+        chosen = surroundings.most_useful_together(candidates, self._max_observations)
+        if all(index < len(self._held) for index in chosen):
+            return self.memory
+        memory = self.memory.empty_copy(pose)
+        for kept in [candidates[index] for index in chosen]:
+            memory.add(kept.rgb, kept.pose, _metres(kept), kept.objects, kept.covered, is_newest=False)
+            between()
+        return memory
+
     def prediction_error(self, observation: Observation) -> float:
         """Root mean square error (0..255) of the prediction of an observation that has not been added, where seen.
 
@@ -202,3 +231,7 @@ class LiveScene:
         predicted = self.memory.predict(observation.pose).image
         error = predicted.astype(np.float64) - observation.rgb
         return float(np.sqrt(np.mean(error[observation.covered] ** 2)))
+
+
+def _metres(kept: KeptObservation) -> np.ndarray | None:
+    return None if kept.depth is None else metres(kept.depth)

@@ -33,6 +33,7 @@ from placenet_ros.scene.viewpoints import CameraPose
 
 if TYPE_CHECKING:  # imports PyTorch, which only the worker may wait for
     from placenet_ros.node.loading import LoadedModel
+    from placenet_ros.scene.memory import PredictedView
 
 
 ROLL_DEGREES = 5.0  # more than the sway of a robot on wheels
@@ -204,7 +205,7 @@ class Tasks:
             asked = self._frames.query(pose, query.header.frame_id, query.header.stamp, odometry)
         except (PoseError, FrameError) as error:
             raise RequestError(str(error)) from error
-        return self._view(query.header, asked, samples)
+        return self._view(query.header, self.scene.predict, asked, samples)
 
     def publish_answer(self, query: PoseStamped) -> None:
         """The same, to whoever listens; a query that cannot be answered is counted."""
@@ -228,7 +229,8 @@ class Tasks:
             return
         header = Header(stamp=rospy.Time(nsecs=odometry.stamp), frame_id=self._camera_frame_id)
         pose = camera_pose(camera, self._camera_frame_id)
-        self._outputs.publish_view(self._view(header, pose, self._samples_listened_to()))
+        samples = self._samples_listened_to()
+        self._outputs.publish_view(self._view(header, self.scene.memory.predict, pose, samples))
 
     def work_in_idle_time(self) -> bool:
         """Do one short step (20 ms) of what can wait; returns whether there was anything to do."""
@@ -274,10 +276,12 @@ class Tasks:
         listens to it."""
         return self._samples if self._outputs.has_uncertainty_listener() else 0
 
-    def _view(self, header: Header, pose: CameraPose, samples: int) -> ViewMessages:
+    def _view(
+        self, header: Header, predict: Callable[..., PredictedView], pose: CameraPose, samples: int
+    ) -> ViewMessages:
+        """predict: the scene's way of predicting, or its memory's."""
         self._activity.happened("views")
-        view = self.scene.memory.predict(pose, samples, between=self._observe_what_came)
-        return self._outputs.view_messages(header, view)
+        return self._outputs.view_messages(header, predict(pose, samples, between=self._observe_what_came))
 
     def _observe_what_came(self) -> None:
         """Add an image that came while a view is predicted, which takes longer than an image should wait.

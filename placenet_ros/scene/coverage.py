@@ -113,10 +113,26 @@ class Surroundings:
             losses = self._losses(seen, len(held), fixed)
             loss, seen = losses.min(), _Flat(*(part[seen.owners != losses.argmin()] for part in seen))
         found = self._flat(candidates)
-        more = np.maximum(found.values - self._best(seen)[found.patches], 0.0)
-        gains = np.bincount(found.owners, more, len(candidates))
+        gains = self._gains(found, self._best(seen), len(candidates))
         chosen = int(gains.argmax())
         return chosen if gains[chosen] > loss + least else None
+
+    def most_useful_together(self, candidates: Sequence[Seeing], most: int) -> list[int]:
+        """Indices of the candidates, `most` at most, that show the most together: each adds the most to those before
+        it, and something worth an encoding. None where they show nothing of what is around."""
+        chosen: list[int] = []
+        if not candidates:
+            return chosen
+        found, best = self._flat(candidates), np.zeros(len(self._nearness))
+        while len(chosen) < most:
+            gains = self._gains(found, best, len(candidates))
+            index = int(gains.argmax())
+            if gains[index] <= LEAST_IMPROVEMENT * best.sum():
+                break
+            chosen.append(index)
+            its = found.owners == index
+            best[found.patches[its]] = np.maximum(best[found.patches[its]], found.values[its])
+        return chosen
 
     def _best(self, seen: _Flat) -> np.ndarray:
         """(patches around the robot,): the greatest worth of each; 0 where it was not seen."""
@@ -124,6 +140,10 @@ class Surroundings:
         ascending = seen.values.argsort()
         best[seen.patches[ascending]] = seen.values[ascending]  # the last one, the greatest, stays
         return best
+
+    def _gains(self, found: _Flat, best: np.ndarray, count: int) -> np.ndarray:
+        """(count,): what each of the observations adds to `best`, the worth of each patch so far."""
+        return np.bincount(found.owners, np.maximum(found.values - best[found.patches], 0.0), count)
 
     def _losses(self, seen: _Flat, count: int, fixed: Collection[int]) -> np.ndarray:
         """(count,): what would be lost without each of the observations; infinite for those at `fixed`."""

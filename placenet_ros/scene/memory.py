@@ -9,6 +9,7 @@ Which observations are held is left to the caller.
 """
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections import deque
@@ -263,6 +264,16 @@ class SceneMemory:
         self._held.clear()
         self._tokens.clear()
         self._anchor = self._next_anchor = self._joined = None
+
+    def empty_copy(self, anchor: CameraPose) -> SceneMemory:
+        """A memory that holds nothing, of the same model and size, with viewpoints relative to `anchor`.
+
+        On a GPU both replay the same graphs.
+        """
+        memory = copy.copy(self)
+        memory._held, memory._tokens = [], deque(maxlen=EMBEDDED_OBSERVATIONS)
+        memory._anchor, memory._next_anchor, memory._joined = anchor, None, None
+        return memory
 
     def _seen(self, appearance: Appearance, covered: np.ndarray | None) -> Appearance:
         """Without points where the robot's camera sees nothing: there, pictures repeat their edge."""

@@ -143,6 +143,19 @@ class Serving(FreshSceneCase):
             self.fail("nothing was recalled")
         self.diagnostics.wait_for_count("observations in the archive", 2 + 7 + 1)
 
+    def test_query_about_a_room_that_the_robot_left_is_answered_as_it_was_there(self):
+        def predicted(x):
+            return np.frombuffer(self.predict_view(query_pose(x)).image.data, np.uint8).astype(int)
+
+        for x, seed in ((0.0, 1), (0.5, 2)):
+            self.see_and_wait(x, seed)
+        there = predicted(0.0)
+        for step in range(7):
+            self.robot.seconds += 20.0  # in which a robot can have come from far away
+            self.see_and_wait(30.1 + 0.4 * step)
+        np.testing.assert_allclose(predicted(0.0), there, atol=1)
+        self.assertGreater(np.abs(predicted(32.5) - there).mean(), 2.0)
+
     def test_reset_forgets_the_scene_and_begins_the_next_episode(self):
         before = self.see_and_wait(0.0)
         self.assertEqual(self.reset().message, f"episode {before.episode_id + 1} begins")

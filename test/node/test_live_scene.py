@@ -9,7 +9,7 @@ import torch
 from placenet_ros.model import PlaceNet, PlaceNetConfig
 from placenet_ros.model.place_embedding import EMBEDDED_OBSERVATIONS
 from placenet_ros.node.keyframes import KeyframeGate
-from placenet_ros.node.live_scene import LiveScene, Observation
+from placenet_ros.node.live_scene import ELSEWHERE, LiveScene, Observation
 from placenet_ros.scene.memory import SceneMemory
 from placenet_ros.scene.viewpoints import CameraPose
 
@@ -121,6 +121,85 @@ def drive_through_rooms_and_back(scene, covered_at_first=WHOLE):
     assert all(kept.stamp >= 12 for kept in scene.observations), "what is far away gives way"
     scene.add(observation(24, 0.0))
     rest(scene)
+
+
+FIRST_ROOM = CameraPose((0.0, 0.0, 0.0), 0.5, 0.0)
+
+
+def look_around(scene, first, x, covered=WHOLE):
+    """Look all around at x."""
+    for number in range(first, first + 12):
+        scene.add(observation(number, x, yaw=number * np.pi / 6, covered=covered))
+        rest(scene)
+
+
+def asked(scene, pose, between=lambda: None):
+    return scene.predict(pose, 0, between).image
+
+
+def test_a_view_of_a_room_that_the_robot_left_is_predicted_from_what_was_seen_there(model):
+    scene, half = new_scene(model, max_observations=6), np.repeat((np.arange(SIZE) < SIZE // 2)[:, None], SIZE, axis=1)
+    look_around(scene, 0, 0.0, covered=half)
+    look_around(scene, 12, 40.0)
+    around = scene.memory_around(FIRST_ROOM, between=lambda: None)
+    assert len(around) == 6 and all(pose.position[0] == 0.0 for pose in around.poses)
+    assert len({round(pose.yaw / (np.pi / 2)) % 4 for pose in around.poses}) == 4, "all around"
+    afresh = SceneMemory(model, 6)
+    afresh.reanchor(FIRST_ROOM)
+    for pose in around.poses:
+        seen = observation(0, 0.0)
+        afresh.add(seen.rgb, pose, seen.depth, covered=half)
+    np.testing.assert_array_equal(asked(scene, FIRST_ROOM), afresh.predict(FIRST_ROOM).image)
+    depths = around._representation().cloud.depth[0, :, 0].numpy()
+    assert all(((depth > 0) == half).all() for depth in depths), "with what the camera saw of them"
+
+
+def test_a_view_of_elsewhere_leaves_the_scene_as_it_is(model):
+    scene = new_scene(model, max_observations=6)
+    look_around(scene, 0, 0.0)
+    look_around(scene, 12, 40.0)
+    before = scene.memory.poses, scene.memory.anchor, scene.embedded_stamps, scene.place_id, scene.memory.embedding()
+    asked(scene, FIRST_ROOM)
+    after = scene.memory.poses, scene.memory.anchor, scene.embedded_stamps, scene.place_id, scene.memory.embedding()
+    assert before[:-1] == after[:-1] and not scene.work()
+    np.testing.assert_array_equal(before[-1], after[-1])
+
+
+def test_a_view_from_near_the_robot_costs_no_encoding(model, monkeypatch):
+    scene = new_scene(model, max_observations=6)
+    look_around(scene, 0, 0.0)
+    look_around(scene, 12, 40.0)
+    monkeypatch.setattr(model, "appearance", None)
+    for x in (40.0 - ELSEWHERE, 40.0 + ELSEWHERE):
+        pose = CameraPose((x, 0.0, 0.0), 0.5, 0.0)
+        np.testing.assert_array_equal(asked(scene, pose), scene.memory.predict(pose).image)
+
+
+@pytest.mark.parametrize(
+    "x, options", [(400.0, {}), (0.0, {"odometry_trust": 30.0}), (0.0, {"archive_megabytes": 0.0}),
+                   (37.0, {"archive_megabytes": 0.0})]
+)  # fmt: skip
+def test_a_view_of_elsewhere_is_predicted_from_the_memory_where_nothing_else_is_known_of_it(model, x, options):
+    scene = new_scene(model, max_observations=6, **options)
+    look_around(scene, 0, 0.0)
+    look_around(scene, 12, 40.0)
+    pose = CameraPose((x, 0.0, 0.0), 0.5, 0.0)
+    assert scene.is_elsewhere(pose) and scene.memory_around(pose, between=None) is scene.memory
+    np.testing.assert_array_equal(asked(scene, pose), scene.memory.predict(pose).image)
+
+
+def test_images_that_come_while_a_view_of_elsewhere_is_made_ready_wait_for_one_encoding(model):
+    scene = new_scene(model, max_observations=6)
+    look_around(scene, 0, 0.0)
+    look_around(scene, 12, 40.0)
+    expected, came = asked(scene, FIRST_ROOM), iter(range(24, 1000))
+
+    def between():
+        stamp = next(came)
+        scene.add(observation(stamp, 40.0 + stamp / 10))
+
+    np.testing.assert_array_equal(asked(scene, FIRST_ROOM, between), expected)
+    assert next(came) >= 24 + 6 and scene.observations[-1].stamp >= 29
 
 
 @pytest.mark.parametrize("options", [{"archive_megabytes": 0.0}, {"odometry_trust": 30.0}])

@@ -78,6 +78,22 @@ def test_an_exchange_must_be_worth_it():
     assert around().most_useful([], held, [], True) is None
 
 
+def test_what_is_chosen_together_is_the_most_useful_first_and_nothing_twice():
+    sides = [kept(yaw=index * np.pi / 2) for index in range(4)]
+    candidates = [*sides, *sides, kept(x=3.0), kept(metres=0.5)]
+    for most in (1, 3, 4):
+        chosen = around().most_useful_together(candidates, most)
+        assert len(chosen) == most and len({index % 4 for index in chosen}) == most
+        assert chosen == around().most_useful_together(candidates, 100)[:most]
+    assert not {index - 4 for index in around().most_useful_together(candidates, 100)} & {0, 1, 2, 3}
+
+
+def test_nothing_is_chosen_of_what_shows_nothing_of_the_surroundings():
+    assert around().most_useful_together([], 4) == []
+    assert around(x=50.0).most_useful_together([kept(), kept(yaw=1.0)], 4) == []
+    assert around(travelled=100.0, trust=50.0).most_useful_together([kept()], 4) == []
+
+
 def test_older_observations_count_less_with_the_metres_travelled_since():
     old, new = kept(travelled=10.0), kept(travelled=90.0)
     held = [kept(yaw=np.pi, travelled=100.0)]

@@ -316,6 +316,21 @@ def test_on_a_gpu_views_are_replayed_and_the_same_as_launched(model):
     assert view[4].uncertainty.max() > 0
 
 
+def test_an_empty_copy_has_a_scene_of_its_own(model):
+    memory = SceneMemory(model, max_observations=2)
+    for index in range(2):
+        memory.add(*observation(index))
+    poses, anchor, view = memory.poses, memory.anchor, memory.predict(QUERY).image
+    other = memory.empty_copy(observation(2)[1])
+    assert (len(other), other.next_anchor, other.is_full) == (0, None, False)
+    for index in range(3):
+        other.add(*observation(index))
+    assert other.is_full and other.anchor == observation(2)[1]
+    assert (memory.poses, memory.anchor) == (poses, anchor)
+    np.testing.assert_array_equal(memory.predict(QUERY).image, view)
+    assert_holds(other, model, [1, 2])
+
+
 def test_on_the_cpu_the_model_itself_predicts(model):
     assert SceneMemory(model)._captured is None
 
