@@ -82,15 +82,15 @@ class Chosen:
     def __init__(self, memory: SceneMemory, observations: int, field_of_view_degrees: float):
         self.memory, self.encoded_again = memory, 0
         gate = KeyframeGate(0.0, 0.0, 0.0)
-        self._scene = LiveScene(memory, gate, observations, NODE.anchor_range, NODE.archive_megabytes,
+        self.scene = LiveScene(memory, gate, observations, NODE.anchor_range, NODE.archive_megabytes,
                                 NODE.odometry_trust, field_of_view_degrees)  # fmt: skip
 
     def add(self, observation: Observation) -> None:
-        self._scene.add(observation)
-        before = self._scene.observations
-        while self._scene.work():
-            self.encoded_again += self._scene.observations != before
-            before = self._scene.observations
+        self.scene.add(observation)
+        before = self.scene.observations
+        while self.scene.work():
+            self.encoded_again += self.scene.observations != before
+            before = self.scene.observations
 
 
 class Answer(NamedTuple):
@@ -121,11 +121,11 @@ class House:
         space, top = HouseSpace(house), blocking_height(CAMERA_HEIGHT)
         grid = space.grid(top)
         free = grid.centres(*np.nonzero(~grid.blocked & (grid.rooms >= 0)))
-        self._free = free[space.clearance(free, top) >= CLEARANCE]
+        self.free = free[space.clearance(free, top) >= CLEARANCE]
 
     def views(self, poses: np.ndarray, frame: int) -> dict[str, np.ndarray]:
         """Poses of the views that are asked for after a frame."""
-        near = self._free[np.hypot(*(self._free - poses[frame, :2]).T) <= AROUND]
+        near = self.free[np.hypot(*(self.free - poses[frame, :2]).T) <= AROUND]
         x, y = near[self._draws.integers(len(near))]
         yaw = self._draws.uniform(-np.pi, np.pi)
         aside = np.array([x, y, poses[frame, 2], yaw, poses[frame, 4]], np.float32)

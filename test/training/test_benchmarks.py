@@ -16,6 +16,7 @@ from training.configuration import REPOSITORY
         (["benchmarks.render", "houses=1", "processes=1"], "trajectories in shards, 1 processes"),
         (["benchmarks.places", "places=2", "descriptors=3", "lookups=5"], "| 2 | 6 | "),
         (["benchmarks.recall", "houses=1", "frames=13", "observations=2"], "26 observations, "),
+        (["benchmarks.elsewhere", "houses=1", "frames=13", "every=13", "observations=2"], "| 2 and more | "),
     ],
 )
 def test_a_benchmark_prints_its_figures(words, last_line):
