@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -71,14 +72,14 @@ def test_who_imports_the_packages_keeps_his_signals():
 def in_a_terminal(words, until, act):
     """Status and output of a command in a terminal of its own, where act(pid, terminal) is done at its first `until`.
 
-    Returns when nothing of it runs any more.
+    Returns when nothing of it runs any more; fails, with what it said, where that or `until` does not come.
     """
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(words[0], words)
     said, acted, deadline = b"", False, time.monotonic() + PATIENCE
     try:
-        while True:
+        while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
             try:
                 said += os.read(terminal, 4096)
             except OSError:  # nobody has the terminal any more
@@ -86,14 +87,15 @@ def in_a_terminal(words, until, act):
             if not acted and until in said:
                 acted = True
                 act(pid, terminal)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert acted, f"never said {until}: {said}"
         while is_running(pid) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert not is_running(pid), "something of it still runs"
+        assert not is_running(pid), f"something of it still runs after {PATIENCE} s: {said}"
     finally:
         os.close(terminal)
         if is_running(pid):
             os.killpg(pid, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return status, said.decode().replace("\r\n", "\n")
 
 
@@ -140,14 +142,16 @@ def test_those_who_draw_houses_end_also_when_the_command_is_killed(tmp_path):
         words = [*HOUSES, f"run={tmp_path / 'run'}"]
         training = subprocess.Popen(words, stderr=file, start_new_session=True)  # without a terminal that hangs up
     deadline = time.monotonic() + PATIENCE
-    while "400, " not in told.read_text() and time.monotonic() < deadline:
-        time.sleep(0.1)
     try:
+        while training.poll() is None and "of 400, " not in told.read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "of 400, " in told.read_text() and training.poll() is None, told.read_text()
         training.kill()
-        training.wait()
         while is_running(training.pid) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert not is_running(training.pid)
+        assert not is_running(training.pid), told.read_text()
+        assert training.wait() == -signal.SIGKILL, told.read_text()
     finally:
         if is_running(training.pid):
             os.killpg(training.pid, signal.SIGKILL)
+        training.wait()
