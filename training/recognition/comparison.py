@@ -35,7 +35,8 @@ from training.recognition.protocol import (
 )
 from training.recognition.revisits import Revisit, RevisitConfig, RevisitMaker, difference, make_revisits
 
-NETWORK, PLAIN, UNTRAINED = "this network", "its mean representation", "untrained network"
+NETWORK, COLOUR_ALONE, PLAIN = "this network", "the same, colour alone", "its mean representation"
+UNTRAINED = "untrained network"
 PICTURE, WORDS, CHANCE = "8 x 8 colours", "ORB words", "random"
 RIVALS = (PICTURE, WORDS)  # that the network's advantage is told of
 UNTRAINED_SEED = 1_000_003
@@ -80,7 +81,8 @@ def recognise(model: PlaceNet, config: RecognitionConfig, processes: int | None 
 def descriptors_of(model: PlaceNet, words: OrbWords) -> dict[str, Describe]:
     """How each row of the table describes frames."""
     rows: dict[str, Describe] = {NETWORK: lambda trajectory: embeddings(model, trajectory)}
-    if model.place_embedding is not None:
+    if model.place_embedding is not None:  # which reads depth, too: without it nothing does
+        rows[COLOUR_ALONE] = lambda trajectory: embeddings(model, trajectory._replace(depth=None, objects=None))
         plain = without_head(model)
         rows[PLAIN] = lambda trajectory: embeddings(plain, trajectory)
     blank = untrained(model)
