@@ -6,7 +6,7 @@ where it has been: from random free places within half a metre of an earlier cam
 most; one view for each range of distances from the robot. Each is predicted
 
 - from what the memory holds, which was chosen to show what is around the robot,
-- from as many observations that were chosen to show what is around the view's pose, however near that is,
+- from the few observations that were chosen for it, which show the most of what is in view, however near its pose is,
 - as the node answers: by the first way up to `ELSEWHERE` metres from the robot, by the second beyond.
 
 Prints the RMSE (0..255) of the prior's mean by the first two for each range of distances, how much less the second
@@ -40,14 +40,14 @@ ASIDE, TURNED = 0.5, np.pi / 6  # metres, radians: at most, from a camera of ear
 
 @dataclass(frozen=True)
 class ElsewhereConfig:
-    """Compare views from what surrounds the robot with views from what surrounds the pose that is asked for."""
+    """Compare views from what surrounds the robot with views from what was chosen for them."""
 
     weights: str = setting(str(REPOSITORY / "weights" / "placenet-small"), "Folder of weights.")
     houses: int = setting(6, "Houses to walk through.")
     seed: int = setting(UNSEEN_SEEDS_FROM, "Of the first house; training uses those below 10,000,000.")
     frames: int = setting(300, "Of each walk.")
     every: int = setting(60, "Frames from one time that views are asked for to the next.")
-    observations: int = setting(NODE.max_observations, "From which each view is predicted, at most.")
+    observations: int = setting(NODE.max_observations, "Held by the memory.")
     depth: bool = setting(True, "Whether the robot measures depth.")
     threads: int = setting(1, "Of the processor.")
 
@@ -66,7 +66,7 @@ class Answer(NamedTuple):
     house: int  # its seed
     nearest: float  # metres from the robot: where its range begins
     held: float  # RMSE from what the memory holds
-    around: float  # RMSE from what was chosen around the view's pose
+    chosen: float  # RMSE from what was chosen for the view
     held_seconds: float
     node_seconds: float
 
@@ -107,8 +107,8 @@ def compared(scene: LiveScene, pose: CameraPose, truth: np.ndarray) -> tuple[flo
     """What an `Answer` has after where the view is."""
     from_held, held_seconds = timed(lambda: scene.memory.predict(pose))
     answered, node_seconds = timed(lambda: scene.predict(pose, 0, between=_nothing))
-    around = answered if scene.is_elsewhere(pose) else scene.memory_around(pose, _nothing).predict(pose)
-    return rmse(from_held, truth), rmse(around, truth), held_seconds, node_seconds
+    chosen = answered if scene.is_elsewhere(pose) else scene.memory_for(pose, _nothing).predict(pose)
+    return rmse(from_held, truth), rmse(chosen, truth), held_seconds, node_seconds
 
 
 def _nothing() -> None:
@@ -129,7 +129,7 @@ def rmse(view: PredictedView, truth: np.ndarray) -> float:
 
 def print_table(found: list[Answer]) -> None:
     """A row for each range of distances, one for all that is near and one for all that is elsewhere."""
-    print("| metres from the robot | views | held | around the view | difference | medians | held, ms | node, ms "
+    print("| metres from the robot | views | held | chosen | difference | medians | held, ms | node, ms "
           "| node / held |")  # fmt: skip
     print("| --- " * 9 + "|")
     for nearest, farthest in [*zip(RANGES, RANGES[1:], strict=False), (0.0, ELSEWHERE), (ELSEWHERE, np.inf)]:
@@ -141,13 +141,13 @@ def print_table(found: list[Answer]) -> None:
 
 def table_cells(rows: list[Answer]) -> str:
     """What a row of the table has after its distances."""
-    held, around = (np.array([getattr(row, name) for row in rows]) for name in ("held", "around"))
-    less = difference(around - held, np.array([row.house for row in rows]))
+    held, chosen = (np.array([getattr(row, name) for row in rows]) for name in ("held", "chosen"))
+    less = difference(chosen - held, np.array([row.house for row in rows]))
     milliseconds = [1000 * statistics.median(getattr(row, f"{name}_seconds") for row in rows)
                     for name in ("held", "node")]  # fmt: skip
     ratio = statistics.median(row.node_seconds / row.held_seconds for row in rows)
-    return (f"{len(rows)} | {held.mean():.1f} | {around.mean():.1f} | {less} "
-            f"| {np.median(held):.1f}, {np.median(around):.1f} "
+    return (f"{len(rows)} | {held.mean():.1f} | {chosen.mean():.1f} | {less} "
+            f"| {np.median(held):.1f}, {np.median(chosen):.1f} "
             f"| {milliseconds[0]:.0f} | {milliseconds[1]:.0f} | {ratio:.2f}")  # fmt: skip
 
 

@@ -20,7 +20,8 @@ from placenet_ros.scene.viewpoints import CameraPose
 
 NEWEST_KEPT = 4  # observations that stay in the memory whatever they show: what was seen last is the surest
 MOST_CANDIDATES = 1000  # looked at for one choice: more would take longer than an encoding, and images wait for it
-ELSEWHERE = 2.0  # metres from the robot, from which on a view is predicted from what was seen around it
+ELSEWHERE = 2.0  # metres from the robot, from which on a view is predicted from observations chosen for it
+ELSEWHERE_OBSERVATIONS = 8  # so many at most: each costs an encoding
 FARTHEST_RANGES = 1.5  # of a place: out of it, there is no waiting for a time in which nothing else is to be done
 
 
@@ -195,24 +196,24 @@ class LiveScene:
                                       observation.objects, observation.covered, self._field_of_view)
 
     def predict(self, pose: CameraPose, samples: int, between: Callable[[], None]) -> Any:
-        """The view from a pose, see `SceneMemory.predict`; where that is not where the robot is, from as many
-        observations as the memory holds that show the most of what is around the pose.
+        """The view from a pose, see `SceneMemory.predict`; where that is not where the robot is, from those few of all
+        observations that show the most of what is in view.
 
         Those are encoded for this view alone, around an anchor of its own, and `between` is called after each of them.
         """
-        memory = self.memory_around(pose, between) if self.is_elsewhere(pose) else self.memory
+        memory = self.memory_for(pose, between) if self.is_elsewhere(pose) else self.memory
         return memory.predict(pose, samples, between=between)
 
     def is_elsewhere(self, pose: CameraPose) -> bool:
         """Whether the memory, which shows what is around the robot, may not show what is around a pose."""
         return bool(self._newest) and self._newest[-1].pose.distance_to(pose) > ELSEWHERE
 
-    def memory_around(self, pose: CameraPose, between: Callable[[], None]) -> Any:
-        """A memory of what was seen around a pose; the scene's own where nothing else was."""
+    def memory_for(self, pose: CameraPose, between: Callable[[], None]) -> Any:
+        """A memory of what was seen of the view from a pose; the scene's own where nothing else was."""
         nearby = self.archive.near(pose, REACH, MOST_CANDIDATES)
         candidates = list({id(kept): kept for kept in (*self._held, *nearby)}.values())
-        surroundings = Surroundings(pose, self._travelled, self._trust)
-        chosen = surroundings.most_useful_together(candidates, self._max_observations)
+        view = Surroundings.in_view(pose, self._travelled, self._trust, self._field_of_view)
+        chosen = view.most_useful_together(candidates, min(self._max_observations, ELSEWHERE_OBSERVATIONS))
         if all(index < len(self._held) for index in chosen):
             return self.memory
         memory = self.memory.empty_copy(pose)

@@ -23,6 +23,10 @@ GUESSED_DISTANCES = (1.0, 2.0, 3.0)  # metres, along each ray, where there is no
 GUESS_WORTH = 0.5  # of a patch that was only guessed to be seen
 REACH = 4.5  # metres from the robot: what is farther away is worth nothing to it
 NEAR = 1.5  # metres from the robot at which a patch is worth exp(-1/2)
+VIEW_NEAR = 2.5  # metres from a camera at which a patch in its view is worth exp(-1/2): it sees farther than around it
+VIEW_MARGIN = 10.0  # degrees beside a view, which patches at its edge reach into
+ALWAYS_IN_VIEW = 0.7  # metres: nearer patches are about as large as the view is wide there
+LEAST_ALIKE = 0.1  # of a patch's worth that stays where it was seen from across the view's direction, or from behind
 LEAST_IMPROVEMENT = 0.01  # of the worth of all that is held: an exchange for less is not worth an encoding
 
 _TELLS_APART = np.array([1 << 34, DIRECTIONS, 1])  # squares within 500,000 km
@@ -93,6 +97,19 @@ class Surroundings:
         distance = np.hypot(middles[:, None, 0], middles[None, :, 1])
         nearness = np.where(distance < REACH, np.exp(-0.5 * (distance / NEAR) ** 2), 0.0)
         self._nearness = np.repeat(nearness.ravel(), DIRECTIONS)
+
+    @classmethod
+    def in_view(cls, pose: CameraPose, travelled: float, trust: float, field_of_view_degrees: float) -> Surroundings:
+        """What is in the view of a camera with that pose: patches count the more, the more their direction is its."""
+        view = cls(pose, travelled, trust)
+        squares = np.indices((_SIDE, _SIDE)).transpose(1, 2, 0)  # (side, side, 2)
+        x, y = np.moveaxis((view._corner + squares + 0.5) * PATCH - pose.position[:2], -1, 0)
+        distance, aside = np.hypot(x, y), np.abs(_turned(np.arctan2(y, x) - pose.yaw))
+        in_view = (aside < math.radians(field_of_view_degrees / 2 + VIEW_MARGIN)) | (distance < ALWAYS_IN_VIEW)
+        nearness = np.where(in_view & (distance < REACH), np.exp(-0.5 * (distance / VIEW_NEAR) ** 2), 0.0)
+        alike = np.maximum(np.cos(np.arange(DIRECTIONS) * 2 * math.pi / DIRECTIONS - pose.yaw), LEAST_ALIKE)
+        view._nearness = (nearness[..., None] * alike).ravel()
+        return view
 
     def least_useful(self, held: Sequence[Seeing], fixed: Collection[int]) -> int:
         """Index of the one of `held`, those at `fixed` left aside, whose leaving loses the least; of equals the first.
@@ -173,3 +190,8 @@ class Surroundings:
             return worth
         since = self._travelled - np.array([seeing.travelled for seeing in observations])
         return worth * np.maximum(0.0, 1.0 - since / self._trust)
+
+
+def _turned(angles: np.ndarray) -> np.ndarray:
+    """The same angles from -pi to pi."""
+    return (angles + math.pi) % (2 * math.pi) - math.pi

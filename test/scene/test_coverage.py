@@ -88,6 +88,18 @@ def test_what_is_chosen_together_is_the_most_useful_first_and_nothing_twice():
     assert not {index - 4 for index in around().most_useful_together(candidates, 100)} & {0, 1, 2, 3}
 
 
+def test_of_a_view_counts_what_is_in_it_and_the_most_what_was_seen_from_its_side():
+    view = Surroundings.in_view(CameraPose((0.0, 0.0, 0.5), np.pi / 2, 0.0), 0.0, 0.0, 60.0)
+    behind, beside, across = kept(yaw=-np.pi / 2), kept(yaw=np.pi), kept(x=2.0, y=2.0, yaw=np.pi)
+    alike, opposite = kept(y=0.3, yaw=np.pi / 2), kept(y=4.0, yaw=-np.pi / 2)
+    assert view.most_useful_together([behind, beside], 4) == []
+    assert view.most_useful_together([behind, across, alike, opposite], 1) == [2]
+    assert set(view.most_useful_together([behind, across, beside, opposite], 4)) == {1, 3}
+    assert view.most_useful_together([kept(yaw=np.pi, metres=0.4)], 4) == [0], "what is at the camera is in view"
+    lower = Surroundings.in_view(CameraPose((0.0, 0.0, 0.5), np.pi / 2 - 2 * np.pi, 0.0), 0.0, 0.0, 60.0)
+    assert lower.most_useful_together([behind, beside, alike], 4) == [2], "whatever turns its yaw has"
+
+
 def test_nothing_is_chosen_of_what_shows_nothing_of_the_surroundings():
     assert around().most_useful_together([], 4) == []
     assert around(x=50.0).most_useful_together([kept(), kept(yaw=1.0)], 4) == []
