@@ -1,4 +1,4 @@
-"""Which observations show the most of a robot's surroundings. Knows neither models nor pictures' colours.
+"""Which observations show the most of a robot's surroundings, or of a view. Knows neither models nor pictures' colours.
 
 What an observation saw is a set of *patches*: squares of the floor plan, each seen from one direction, since a thing's
 front says little of its back. A set of observations is worth the sum over all patches around the robot of how near the
