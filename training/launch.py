@@ -125,12 +125,14 @@ def torchrun_arguments(launch: LaunchConfig, count: int, name: str) -> list[str]
 def torchrun_status(arguments: list[str], launch: LaunchConfig) -> int:
     """Run torchrun in this process; the exit status that the training ended with. Raises UserError."""
     logging.disable(logging.ERROR)  # torchrun's own report of what the training has said already
-    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP,SIGQUIT"  # torchrun's way; the others are passed on
+    asked = parse_args(arguments)
+    asked.signals_to_handle = "SIGHUP,SIGQUIT"  # torchrun's way; the others are passed on
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = asked.signals_to_handle  # for a torch that has no such option
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as of a script's background job
             signal.signal(number, pass_on)
     try:
-        run(parse_args(arguments))
+        run(asked)
     except SignalException as error:
         return 128 + error.sigval
     except ChildFailedError as error:

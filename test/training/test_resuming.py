@@ -7,7 +7,7 @@ import time
 
 import pytest
 import torch
-from small_run import SMALL, assert_same_weights, rooms_on_disk, start_sh, train_here
+from small_run import SCRIPT, SMALL, assert_same_weights, rooms_on_disk, start_sh, train_here
 
 from training.checkpoints import newest_checkpoint
 
@@ -29,14 +29,21 @@ def uninterrupted(words, tmp_path_factory):
     return run
 
 
-def training_at_work(run, *words):
+def training_at_work(run, *words, start=start_sh):
     """training/run.sh, once it has told figures that were not there before."""
     before = told(run)
-    training = start_sh(*words, *SLOW, f"run={run}")
+    training = start(*words, *SLOW, f"run={run}")
     while training.poll() is None and told(run) <= before:
         time.sleep(0.02)
     assert training.poll() is None, training.communicate()[1]
     return training
+
+
+def start_in_background(*words):
+    """training/run.sh as a shell's script starts what it puts into the background; here in a group of its own."""
+    command = ["sh", "-c", """trap '' INT; exec "$0" "$@" """, SCRIPT, *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes, start_new_session=True)
 
 
 def told(run):
@@ -75,6 +82,17 @@ def test_two_processes_stop_together_at_ctrl_c_and_one_goes_on(words, uninterrup
     assert said.count("stopped by SIGINT") == 1
     train_here(*words, f"run={run}")
     assert_same_weights(run, uninterrupted, tolerance=1e-3)  # rounding, over 75 steps
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_background_job_trains_on_through_ctrl_c(processes, words, tmp_path):
+    run = tmp_path / "run"
+    training = training_at_work(run, *words, "schedule.samples=80", f"processes={processes}", start=start_in_background)
+    os.killpg(training.pid, signal.SIGINT)
+    assert told(run) < 80
+    _, said = training.communicate(timeout=PATIENCE)
+    assert training.returncode == 0 and "stopped" not in said, said
+    assert told(run) == 80 and (run / "weights").exists()
 
 
 def test_a_process_that_is_killed_ends_the_others_and_that_is_said_and_the_same_command_goes_on(words, tmp_path):
