@@ -28,10 +28,10 @@ def end_at_ctrl_c_while_importing() -> None:
     `python -m` names (`sys.argv[0]` is "-m" until it is found). A shell's background job goes on ignoring Ctrl-C.
     """
     if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGINT, _end_interrupted)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end_interrupted(number: int, frame: FrameType | None) -> None:
     try:
         if tells():
             os.write(2, b"interrupted\n")  # not by print: that may be what was interrupted
@@ -50,7 +50,10 @@ def exceptions_at_signals() -> Iterator[None]:
 
     Before and after, either ends the process at once. Where somebody else has taken care of one, that stays.
     """
-    handlers = {signal.SIGINT: (_end, signal.default_int_handler), signal.SIGTERM: (signal.SIG_DFL, _exit)}
+    handlers = {
+        signal.SIGINT: (_end_interrupted, signal.default_int_handler),
+        signal.SIGTERM: (signal.SIG_DFL, _raise_exit),
+    }
     handlers = {number: pair for number, pair in handlers.items() if signal.getsignal(number) == pair[0]}
     try:
         for number, (_, meanwhile) in handlers.items():
@@ -61,5 +64,5 @@ def exceptions_at_signals() -> Iterator[None]:
             signal.signal(number, before)
 
 
-def _exit(number: int, frame: FrameType | None) -> None:
+def _raise_exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
