@@ -28,8 +28,8 @@ demo: setup python-3.10
 	python -m training.make_bag out/demo/house.bag $(demo_house) && \
 	roslaunch --port="$$($(free_port))" placenet_ros demo.launch bag:=$(CURDIR)/out/demo/house.bag out:=$(CURDIR)/out/demo && \
 	test -f out/demo/report.json && \
-	roslaunch --port="$$($(free_port))" placenet_ros demo_drive.launch out:=$(CURDIR)/out/demo
-	@test -f out/demo/drive.json || { echo "make demo: failed: see the messages above" >&2; exit 1; }
+	roslaunch --port="$$($(free_port))" placenet_ros demo_drive.launch out:=$(CURDIR)/out/demo && test -f out/demo/drive.json || \
+	{ echo "make demo: failed: see the messages above" >&2; exit 1; }
 	@echo "make demo: done; the red lines are how roslaunch ends; pictures: out/demo/views.png, path.png, revisit.png"
 
 test: setup python-3.10

@@ -23,10 +23,12 @@ debian_packages=(
     python3-cv-bridge python3-diagnostic-updater python3-tf2-ros
     python3-diagnostic-msgs python3-geometry-msgs python3-nav-msgs python3-sensor-msgs python3-std-srvs
     python3-visualization-msgs
+    # what the node advises where TF lacks something
+    tf2-tools
 )
 noetic_packages=(
     libegl1 libegl-mesa0 libgl1-mesa-dri python3-venv g++ make
-    ros-noetic-ros-base ros-noetic-rostest ros-noetic-cv-bridge ros-noetic-diagnostic-updater ros-noetic-tf2-ros
+    ros-noetic-ros-base ros-noetic-rostest ros-noetic-cv-bridge ros-noetic-diagnostic-updater ros-noetic-tf2-ros ros-noetic-tf2-tools
     ros-noetic-diagnostic-msgs ros-noetic-geometry-msgs ros-noetic-nav-msgs ros-noetic-sensor-msgs ros-noetic-std-srvs
     ros-noetic-visualization-msgs
 )
@@ -168,8 +170,11 @@ install_venv() {
 
 # ---- Workspace
 
+# The package in it: links to these, and not to the folder that holds .ws, in which rosrun would look for programs in a circle.
+package_entries=(CMakeLists.txt package.xml setup.py config launch msg nodes placenet_ros rviz srv test training weights)
+
 workspace_stamp() {
-    { echo "$root"; cat .venv/stamp CMakeLists.txt package.xml setup.py msg/* srv/*; } | sha256sum
+    { echo "$root" "${package_entries[@]}"; cat .venv/stamp CMakeLists.txt package.xml setup.py msg/* srv/*; } | sha256sum
 }
 
 have_workspace() {
@@ -191,8 +196,8 @@ install_workspace() {
 import cv_bridge, numpy, rospy, torch
 cv_bridge.CvBridge().cv2_to_imgmsg(numpy.zeros((2, 2, 3), numpy.uint8), 'rgb8')"
     rm -rf .ws
-    mkdir -p .ws/src
-    ln -s "$root" .ws/src/placenet_ros
+    mkdir -p .ws/src/placenet_ros
+    ln -s "${package_entries[@]/#/$root/}" .ws/src/placenet_ros/
     (cd .ws && catkin_make -DPYTHON_EXECUTABLE="$root/.venv/bin/python")
     workspace_stamp >.ws/stamp
 }

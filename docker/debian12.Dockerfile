@@ -13,7 +13,7 @@ RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-ins
         catkin g++ make python3-venv ros-message-generation ros-message-runtime rosbash \
         libgeometry-msgs-dev libsensor-msgs-dev libstd-msgs-dev ros-geometry-msgs ros-sensor-msgs ros-std-msgs \
         python3-roslaunch python3-rosbag python3-rospy python3-rostopic \
-        python3-cv-bridge python3-diagnostic-updater python3-tf2-ros python3-visualization-msgs \
+        python3-cv-bridge python3-diagnostic-updater python3-tf2-ros tf2-tools python3-visualization-msgs \
         python3-diagnostic-msgs python3-geometry-msgs python3-nav-msgs python3-sensor-msgs python3-std-srvs \
     && rm -rf /var/lib/apt/lists/*
 

@@ -11,7 +11,7 @@ FROM ros:noetic-ros-base-focal
 # hadolint ignore=DL3008
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         python3-venv \
-        ros-noetic-cv-bridge ros-noetic-diagnostic-updater ros-noetic-tf2-ros ros-noetic-visualization-msgs \
+        ros-noetic-cv-bridge ros-noetic-diagnostic-updater ros-noetic-tf2-ros ros-noetic-tf2-tools ros-noetic-visualization-msgs \
         ros-noetic-diagnostic-msgs ros-noetic-geometry-msgs ros-noetic-nav-msgs ros-noetic-sensor-msgs ros-noetic-std-srvs \
     && rm -rf /var/lib/apt/lists/*
 

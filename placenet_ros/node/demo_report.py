@@ -233,7 +233,8 @@ class DemoReport:
         if not self._delays_ms:
             raise DemoError("the node published no place embedding; see its output above")
         if not ahead:
-            why = note_if_late(late_count(self._delays_ms), len(self._delays_ms)) or "see its output above"
+            late = note_if_late(late_count(self._delays_ms), len(self._delays_ms))
+            why = f"{late}; end what else runs, and run it again" if late else "see its output above"
             raise DemoError(f"the node answered no query in time with a predicted view; {why}")
         truths = [self._walk.rgb[answer.query.stamp] for answer in ahead]
         predicted = [rmse(answer.image, truth) for answer, truth in zip(ahead, truths)]

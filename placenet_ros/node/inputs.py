@@ -102,8 +102,8 @@ class Inputs:
         if name == TRANSFORM:
             parent, child = self._transform
             return (
-                f"TF: no transform from {child} to {parent}, or no newer one; try: rosrun tf tf_echo {parent} {child}, "
-                "and start again with odom_frame:=FRAME base_frame:=FRAME"
+                f"TF: no transform from {child} to {parent}, or no newer one; try: rosrun tf2_tools echo.py {parent} "
+                f"{child}, and start again with odom_frame:=FRAME base_frame:=FRAME"
             )
         topic = self.topic(name)
         if self.has_publisher(name):

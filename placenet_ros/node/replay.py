@@ -43,9 +43,9 @@ def whole_path(path: str) -> str:
     """The path of a bag with `~` expanded. Raises BagError for a relative one: roslaunch starts nodes elsewhere."""
     expanded = os.path.expanduser(path)
     if not os.path.isabs(expanded):
-        raise BagError(
-            f"{path}: roslaunch starts nodes in another folder; give the whole path, {os.path.abspath(expanded)}"
-        )
+        whole = os.path.abspath(expanded)
+        is_there = "" if os.path.isfile(whole) else " (no such bag, either)"
+        raise BagError(f"{path}: roslaunch starts nodes in another folder; give the whole path, {whole}{is_there}")
     return expanded
 
 
@@ -57,7 +57,10 @@ def opened_bag(path: str) -> rosbag.Bag:
     try:
         return rosbag.Bag(path)
     except rosbag.ROSBagUnindexedException as error:
-        raise BagError(f"{path}: no index, as if its recording was cut off; run: rosbag reindex {path}") from error
+        raise BagError(
+            f"{path}: no index, as if its recording was cut off; run: rosbag reindex {path} (where that does not help, "
+            "it is a part of a bag: copy it again)"
+        ) from error
     except (rosbag.ROSBagException, OSError) as error:
         raise BagError(f"{path}: not a bag that can be read: {error}") from error
 
@@ -106,12 +109,14 @@ def _alike(missing: dict[str, tuple[str, str]], found: dict[str, str]) -> dict[s
 
 
 def _what_to_type(missing: dict[str, tuple[str, str]], topics: dict[str, str], found: dict[str, str]) -> str:
-    """Settings that go with what the bag has, else an example of how to name a topic."""
-    hints = [hint for hint in (_setting(name, *form, topics, found) for name, form in missing.items()) if hint]
-    if hints:
-        return f"try {' '.join(hints)}"
-    name = next(iter(missing))
-    return f"name its topics, for instance {name}:=/TOPIC" if name in topics else "play one that was recorded with it"
+    """Settings that go with what the bag has, and for what no setting helps."""
+    settings = {name: _setting(name, *form, topics, found) for name, form in missing.items()}
+    hints = [hint for hint in settings.values() if hint]
+    told = [f"try {' '.join(hints)}"] if hints else []
+    lacking = [name for name, hint in settings.items() if not hint]
+    if lacking:
+        told.append(f"nothing in it serves as {', '.join(lacking)}: record that as well")
+    return "; ".join(told)
 
 
 def _setting(name: str, topic: str, kind: str, topics: dict[str, str], found: dict[str, str]) -> str | None:
@@ -160,8 +165,16 @@ def missing_companions(path: str, topics: dict[str, str], image_transport: str, 
     forms = {name: _forms(name, topic, transports[name]) for name, topic in topics.items()}
     others = found - set().union(*forms.values())
     missing = [name for name in forms if name != "image" and not forms[name] & found]
-    hints = {name: _hint(name, topics[name], transports[name], others) for name in missing}
-    return [f"{path}: no images on {topics[name]}: played without {name}{hint}" for name, hint in hints.items()]
+    lines = []
+    for name in missing:
+        candidates = _candidates(name, transports[name], others)
+        line = f"{path}: no images on {topics[name]}: played without {name}"
+        if candidates:
+            meant = _nearest(topics[name], candidates)
+            line += f"; other images in it: {', '.join(candidates)}; perhaps {name}:={meant}"
+            others -= _forms(name, meant, transports[name])  # depth is not objects, too
+        lines.append(line)
+    return lines
 
 
 def _forms(name: str, topic: str, transport: str) -> set[tuple[str, str]]:
@@ -170,14 +183,11 @@ def _forms(name: str, topic: str, transport: str) -> set[tuple[str, str]]:
     return {forms[transport]} if transport in forms else set(forms.values())
 
 
-def _hint(name: str, topic: str, transport: str, others: set[tuple[str, str]]) -> str:
+def _candidates(name: str, transport: str, others: set[tuple[str, str]]) -> list[str]:
     """Which other topics of a bag (with their types) could be meant."""
     suffix = COMPRESSED_SUFFIXES[name]
     bases = {other[: -len(suffix)] if kind == COMPRESSED_IMAGE else other for other, kind in others}
-    candidates = sorted(base for base in bases if _forms(name, base, transport) & others)
-    if not candidates:
-        return ""
-    return f"; other images in it: {', '.join(candidates)}; perhaps {name}:={_nearest(topic, candidates)}"
+    return sorted(base for base in bases if _forms(name, base, transport) & others)
 
 
 def checked_rate(rate: str) -> float:

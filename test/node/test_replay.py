@@ -1,6 +1,7 @@
 """Bags that are damaged, and replays that cannot be."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -101,6 +102,27 @@ def test_images_that_the_node_can_go_without_are_named_where_the_bag_lacks_them(
     (line,) = missing_companions(path, topics, "raw", "raw")
     assert line.endswith("played without objects")  # and no other image could be meant
     assert "without depth" in missing_companions(path, topics, "raw", "compressed")[0]
+
+
+def test_what_is_advised_for_depth_is_not_advised_for_objects_too(tmp_path):
+    path = bag_with(tmp_path, {**CAMERA_AND_ODOMETRY, "/front/depth": Image()})
+    topics = {"image": "/cam/image_raw", "depth": "/camera/depth", "objects": "/camera/objects"}
+    depth, objects = missing_companions(path, topics, "raw", "as_image")
+    assert depth.endswith("perhaps depth:=/front/depth") and objects.endswith("played without objects")
+
+
+def test_bag_without_any_calibration_is_to_be_recorded_with_it(tmp_path):
+    path = bag_with(tmp_path, {"/cam/image_raw": Image()})
+    with pytest.raises(BagError) as refused:
+        check_bag(path, {"image": "/cam/imag_raw", "camera_info": "/cam/camera_info"})
+    advice = "try image:=/cam/image_raw; nothing in it serves as camera_info: record that as well"
+    assert str(refused.value).endswith(advice)
+
+
+def test_program_of_the_package_is_found_once_by_rosrun(tmp_path):
+    words = ["rosrun", "placenet_ros", "replay_bag", "check", "/nowhere.bag", "image=/image"]
+    done = subprocess.run(words, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: /nowhere.bag: no such bag; give the path of a .bag file\n")
 
 
 def test_compressed_depth_is_looked_for_as_the_node_does(tmp_path):

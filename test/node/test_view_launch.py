@@ -4,9 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+import rosbag
+import rospy
 import yaml
 from roslaunch.config import ROSLaunchConfig
 from roslaunch.xmlloader import XmlLoader
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from tf2_msgs.msg import TFMessage
 
 from training.make_bag import CameraConfig, make_bag
 
@@ -28,11 +32,16 @@ def published():
     return {f"/placenet_node/{name}" for name in re.findall(r'Publisher\(\s*"~([^"]+)"', code)}
 
 
-def launched(*words):
-    """{name: node} of what view.launch would start."""
+def loaded(*words):
+    """What view.launch would start, and with which parameters."""
     config = ROSLaunchConfig()
     XmlLoader().load(str(ROOT / "launch" / "view.launch"), config, argv=list(words), verbose=False)
-    return {node.name: node for node in config.nodes}
+    return config
+
+
+def launched(*words):
+    """{name: node} of what view.launch would start."""
+    return {node.name: node for node in loaded(*words).nodes}
 
 
 def test_rviz_shows_topics_that_there_are():
@@ -67,3 +76,28 @@ def test_rviz_gets_the_robots_topics():
     nodes = launched("image:=/front/image_raw", "odom:=/wheels/odom")
     for node in nodes.values():
         assert {("image", "/front/image_raw"), ("odom", "/wheels/odom")} <= set(map(tuple, node.remap_args))
+
+
+FORMS = {"image_transport": "compressed", "depth_transport": "raw", "pose_source": "tf", "odom_frame": "map",
+         "base_frame": "base_footprint"}  # fmt: skip
+
+
+@pytest.mark.parametrize("is_bag", [False, True])
+def test_node_and_replay_take_the_forms_that_inputs_have(tmp_path, is_bag):
+    words = [f"{name}:={value}" for name, value in FORMS.items()]
+    if is_bag:
+        walk = write_compressed_walk(tmp_path / "walk.bag")
+        words.append(f"bag:={walk}")
+    config = loaded(*words)
+    assert {name: config.params[f"/placenet_node/{name}"].value for name in FORMS} == FORMS
+    (rviz,) = [node for node in config.nodes if node.name == "rviz"]
+    assert rviz.args.endswith("-f 'map'")
+
+
+def write_compressed_walk(path):
+    """A bag with one message of each topic that a robot with compressed images and TF has."""
+    messages = {"/camera/color/image_raw/compressed": CompressedImage(), "/tf": TFMessage()}
+    with rosbag.Bag(str(path), "w") as bag:
+        for topic, message in {**messages, "/camera/color/camera_info": CameraInfo()}.items():
+            bag.write(topic, message, rospy.Time(100))
+    return path

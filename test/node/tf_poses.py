@@ -89,7 +89,7 @@ class ByTransforms(NodeCase):
         return at.x, at.y, at.z
 
     def test_1_silence_names_the_transform(self):
-        line = "TF: no transform from base_link to map, or no newer one; try: rosrun tf tf_echo map base_link"
+        line = "TF: no transform from base_link to map, or no newer one; try: rosrun tf2_tools echo.py map base_link"
         self.log.wait_for(lambda message: message.name == f"/{self.name}" and line in message.msg)
         self.assertFalse([line for line in self.warnings() if line.startswith("odom: ")])
 
