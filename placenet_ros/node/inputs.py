@@ -27,6 +27,7 @@ from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.rigid_pose import PoseError, RigidPose
 from placenet_ros.node.silence import CLOCK, SilenceWatch
 from placenet_ros.node.tf_odometry import TransformOdometry
+from placenet_ros.node.topic_types import wrong_type_line
 
 # Bytes a subscriber reads at once. With rospy's 64 KiB a camera's images queue up in the socket: 640 x 480 at
 # 30 Hz came a second late.
@@ -68,23 +69,40 @@ class Inputs:
     ):
         self._inbox, self._drops, self._silence, self._activity = inbox, drops, silence, activity
         self._compressed, self._transform = compressed, transform
-        self._subscribers: dict[str, rospy.Subscriber] = {
-            "camera_info": rospy.Subscriber("camera_info", CameraInfo, self._on_camera_info, queue_size=1),
-            "query_pose": rospy.Subscriber("query_pose", PoseStamped, on_query, queue_size=QUERY_QUEUE),
-        }
+        self._subscribers: dict[str, rospy.Subscriber] = {}
+        self._subscribe("camera_info", CameraInfo, self._on_camera_info, queue_size=1)
+        self._subscribe("query_pose", PoseStamped, on_query, queue_size=QUERY_QUEUE)
         if transform is None:
-            self._subscribers["odom"] = rospy.Subscriber(
-                "odom", Odometry, self._on_odometry, queue_size=ODOMETRY_QUEUE
-            )
+            self._subscribe("odom", Odometry, self._on_odometry, queue_size=ODOMETRY_QUEUE)
         else:
             self._transform_odometry = TransformOdometry(*transform, inbox.put_odometry)
             frames.follow(*transform, self._on_transform)
         for name in COMPANIONS:
-            self._subscribers[name] = _image_subscriber(
-                name, name in compressed, lambda message, of=name: self._on_companion(of, message)
-            )
+            self._subscribe_images(name, lambda message, of=name: self._on_companion(of, message))
             inbox.expect_companion(name, lambda of=name: self.has_publisher(of))
-        self._subscribers["image"] = _image_subscriber("image", "image" in compressed, self._on_image)
+        self._subscribe_images("image", self._on_image)
+
+    def _subscribe_images(self, name: str, callback: Callable[[Any], None]) -> None:
+        """On the input's topic or, by image_transport's convention, below it: remapping the input moves both."""
+        suffix, kind = (COMPRESSED_SUFFIXES[name], CompressedImage) if name in self._compressed else ("", Image)
+        self._subscribe(name, kind, callback, suffix, queue_size=1, buff_size=BUFFER_BYTES)
+
+    def _subscribe(
+        self, name: str, kind: type, callback: Callable[[Any], None], suffix: str = "", **settings: int
+    ) -> None:
+        """callback: called with messages of this kind. suffix: of the topic, behind the input's name as it is remapped.
+
+        A topic that the process reads with another type already comes with that one: such messages are dropped.
+        """
+        topic = rospy.resolve_name(name) + suffix
+
+        def on_message(message: Any) -> None:
+            if isinstance(message, kind):
+                callback(message)
+            else:
+                self._drops.count(f"{name}: wrong type", wrong_type_line(name, topic, message._type, kind._type))
+
+        self._subscribers[name] = rospy.Subscriber(topic, kind, on_message, **settings)
 
     def topic(self, name: str) -> str:
         """The topic of an input, as it is on the master."""
@@ -176,11 +194,3 @@ class Inputs:
         self._inbox.put_odometry(
             OdometrySample(stamp, pose, message.header.frame_id, message.child_frame_id, covariance)
         )
-
-
-def _image_subscriber(name: str, is_compressed_topic: bool, callback: Callable[[Any], None]) -> rospy.Subscriber:
-    """On the input's topic or, by image_transport's convention, below it: remapping the input moves both."""
-    topic, kind = name, Image
-    if is_compressed_topic:
-        topic, kind = rospy.resolve_name(name) + COMPRESSED_SUFFIXES[name], CompressedImage
-    return rospy.Subscriber(topic, kind, callback, queue_size=1, buff_size=BUFFER_BYTES)

@@ -251,9 +251,13 @@ def running_node(weights, name="placenet_node", **parameters):
     end(process)
 
 
-def start_node(name="placenet_node", namespace="/robot", output=subprocess.PIPE, without=(), **parameters):
-    """Start it, on the topics of a namespace but some, and return at once. output: where what it prints goes."""
-    topics = [f"{topic}:={namespace}/{topic}" for topic in TOPICS if topic not in without]
+def start_node(name="placenet_node", namespace="/robot", output=subprocess.PIPE, without=(), others=(), **parameters):
+    """Start it, on the topics of a namespace but some, and return at once. output: where what it prints goes.
+
+    others: pairs of an input and the topic that it has instead.
+    """
+    named = {**{topic: f"{namespace}/{topic}" for topic in TOPICS if topic not in without}, **dict(others)}
+    topics = [f"{input_name}:={topic}" for input_name, topic in named.items()]
     settings = [f"_{key}:={value}" for key, value in parameters.items()]
     command = [sys.executable, str(REPOSITORY / "nodes" / "placenet_node"), f"__name:={name}", *topics, *settings]
     environment = dict(os.environ, OMP_NUM_THREADS="1")
