@@ -6,6 +6,7 @@ import math
 import time
 from typing import Any, Callable, Collection
 
+import rosgraph
 import rospy
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
@@ -27,7 +28,7 @@ from placenet_ros.node.odometry import OdometrySample
 from placenet_ros.node.rigid_pose import PoseError, RigidPose
 from placenet_ros.node.silence import CLOCK, SilenceWatch
 from placenet_ros.node.tf_odometry import TransformOdometry
-from placenet_ros.node.topic_types import wrong_type_line
+from placenet_ros.node.topic_types import published_types, unfit_topic_line, wrong_type_line
 
 # Bytes a subscriber reads at once. With rospy's 64 KiB a camera's images queue up in the socket: 640 x 480 at
 # 30 Hz came a second late.
@@ -70,6 +71,7 @@ class Inputs:
         self._inbox, self._drops, self._silence, self._activity = inbox, drops, silence, activity
         self._compressed, self._transform = compressed, transform
         self._subscribers: dict[str, rospy.Subscriber] = {}
+        self._kinds: dict[str, str] = {}  # types of their messages
         self._subscribe("camera_info", CameraInfo, self._on_camera_info, queue_size=1)
         self._subscribe("query_pose", PoseStamped, on_query, queue_size=QUERY_QUEUE)
         if transform is None:
@@ -95,6 +97,7 @@ class Inputs:
         A topic that the process reads with another type already comes with that one: such messages are dropped.
         """
         topic = rospy.resolve_name(name) + suffix
+        self._kinds[name] = kind._type
 
         def on_message(message: Any) -> None:
             if isinstance(message, kind):
@@ -124,6 +127,9 @@ class Inputs:
                 f"{child}, and start again with odom_frame:=FRAME base_frame:=FRAME"
             )
         topic = self.topic(name)
+        unfit_line = None if count else self._unfit_line(name)
+        if unfit_line is not None:
+            return unfit_line
         if self.has_publisher(name):
             return (
                 f"{name}: nothing arrives on {topic} for {seconds:g} s though it has a publisher, and {count} messages "
@@ -140,6 +146,14 @@ class Inputs:
             f"{name}: nobody publishes {topic}{WITHOUT.get(name, '')}; see `rostopic list` for what there is, and "
             f"start again with {name}:=/THE/TOPIC{hint}"
         )
+
+    def _unfit_line(self, name: str) -> str | None:
+        """What to tell where the topic is not what the input needs; None: nothing is known against it."""
+        types = published_types(rosgraph.get_master_uri(), rospy.get_name())
+        subscriber = self._subscribers[name]
+        if self.has_publisher(name) and types.get(subscriber.resolved_name) == self._kinds[name]:
+            return None
+        return unfit_topic_line(name, subscriber.resolved_name, self._kinds[name], types)
 
     def _standstill_line(self) -> str:
         counts = self._silence.counts()
