@@ -17,6 +17,7 @@ from placenet_ros.node.live_scene import LiveScene
 from placenet_ros.node.silence import CLOCK, SilenceWatch
 
 CLOCKS_APART = 0.1  # seconds that stamps may be ahead of this computer's time: good synchronisation reaches 1 ms
+CLOCKS_BEHIND = 10.0  # seconds that they may be behind: no transport of a camera's images takes as long
 MISSED_LINE = f"{{}} keyframes missed in {RATE_SECONDS:g} s: images come faster than they are encoded"
 
 
@@ -50,18 +51,14 @@ class Diagnostics:
         for topic in self._silence.newly_silent(time.monotonic()):
             is_usual = topic == CLOCK and self._silence.counts()[CLOCK] > 0  # every bag ends
             (rospy.loginfo if is_usual else rospy.logwarn)(self._silence_line(topic))
-        ahead = self._seconds_ahead()
-        if ahead >= CLOCKS_APART and not self._is_simulated:
-            self._drops.tell(
-                "clocks",
-                f"images have stamps {ahead:.1f} s ahead of this computer's time: its clock and that of the camera's "
-                "computer differ by at least that; synchronise them (chrony), or set /use_sim_time for a bag",
-            )
+        line = None if self._is_simulated else clocks_line(self._seconds_ahead())
+        if line is not None:
+            self._drops.tell("clocks", line)
         self._updater.force_update()
 
     def _seconds_ahead(self) -> float:
-        """How far stamps are ahead of ROS's time; 0: they are not."""
-        return max(-self._activity.median_delays().get(ARRIVAL, 0.0), 0.0)
+        """How far stamps are ahead of ROS's time; below 0: they are behind, of which transport is a part."""
+        return -self._activity.median_delays().get(ARRIVAL, 0.0)
 
     def _fill(self, status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
         scene, drops = self._scene(), self._drops.counts()
@@ -88,13 +85,41 @@ class Diagnostics:
             amounts[f"{event} per second, last {RATE_SECONDS:g} s"] = f"{self._activity.rate(event):.1f}"
         for step, seconds in self._activity.median_delays().items():
             amounts[f"{step}, median ms"] = f"{1000 * seconds:.1f}"
-        if self._seconds_ahead():
+        ahead = self._seconds_ahead()
+        if ahead > 0:
             why = "/clock lags, it comes so seldom" if self._is_simulated else "clocks differ, by that at least"
-            amounts["stamps ahead of this node's time, ms"] = f"{1000 * self._seconds_ahead():.1f} ({why})"
+            amounts["stamps ahead of this node's time, ms"] = f"{1000 * ahead:.1f} ({why})"
+        elif -ahead >= CLOCKS_BEHIND and not self._is_simulated:
+            why = "a bag without /use_sim_time, or clocks differ"
+            amounts["stamps behind this node's time"] = f"{duration(-ahead)} ({why})"
         if scene is not None:
             amounts.update(episode=scene.episode_id, place=scene.place_id, observations=len(scene))
             amounts["observations in the archive"] = len(scene.archive)
         return amounts
+
+
+def clocks_line(ahead: float) -> str | None:
+    """What to tell where stamps are so many seconds ahead of this computer's time; below 0: behind. None: nothing."""
+    if ahead >= CLOCKS_APART:
+        return (
+            f"images have stamps {ahead:.1f} s ahead of this computer's time: its clock and that of the camera's "
+            "computer differ by at least that; synchronise them (chrony), or set /use_sim_time for a bag"
+        )
+    if -ahead >= CLOCKS_BEHIND:
+        return (
+            f"images have stamps {duration(-ahead)} behind this computer's time: of a bag? then `rosparam set "
+            "/use_sim_time true` before this node starts, and `rosbag play --clock`; else the clock of the camera's "
+            "computer is behind: synchronise them (chrony)"
+        )
+    return None
+
+
+def duration(seconds: float) -> str:
+    """Whole, in the largest unit of which it is one at least: seconds come and go while a line is still the same."""
+    for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def summary(

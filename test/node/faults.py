@@ -43,6 +43,7 @@ from placenet_ros.scene.camera import PinholeCamera
 
 NODE = "/placenet_node"
 SILENCE_SECONDS = 1.0
+BEHIND = "behind this computer's time"  # stamps of tests are of long ago
 SILENCE = re.compile("nothing arrives on|nothing on .* its publisher went|nobody publishes")
 VGA, ULTRA_HD = CAMERA.resized(640, 480), CAMERA.resized(3840, 2160)
 NARROW = [PinholeCamera(64, 48, focal, focal, 31.5, 23.5) for focal in (60.0, 80.0)]
@@ -406,8 +407,8 @@ class Log:
         self._begin = self.file.seek(0, 2)
 
     def lines(self):
-        """Since the mark; those about silence, which a busy machine makes of any pause, not among them."""
-        return [line for line in self._lines(self._begin) if not SILENCE.search(line)]
+        """Since the mark; those about silence, which a busy machine makes of any pause, and BEHIND not among them."""
+        return [line for line in self._lines(self._begin) if not SILENCE.search(line) and BEHIND not in line]
 
     def says(self, line):
         """Whether it did, ever."""

@@ -126,6 +126,16 @@ class Restarts(WeightsCase):
         self.assertTrue(10_000 < -float(found["stamp to arrival, median ms"]) < 61_000, found)
         self.assertIn("clocks differ", found["stamps ahead of this node's time, ms"])
 
+    def test_stamps_far_behind_this_computers_time_are_told_once_as_of_a_bag_without_its_time(self):
+        _, log = self.started("forgetful")
+        embeddings, diagnostics = self.embeddings("/forgetful"), Diagnostics("forgetful")
+        self.robot.wait_for_node()
+        self.serve(0.0, embeddings)
+        wait_until(lambda: "behind this computer's time: of a bag?" in log.read_text(), "old stamps are not told")
+        self.assertIn("days (a bag without /use_sim_time", diagnostics.next()["stamps behind this node's time"])
+        diagnostics.next()
+        self.assertEqual(log.read_text().count("behind this computer's time"), 1)
+
     def test_keyframes_that_give_way_to_newer_images_are_counted_as_missed(self):
         self.started("slow", odometry_wait=PATIENCE, odometry_buffer=60.0)
         embeddings, diagnostics = self.embeddings("/slow"), Diagnostics("slow")

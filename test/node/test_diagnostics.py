@@ -3,7 +3,7 @@
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from placenet_ros.node.diagnostics import summary
+from placenet_ros.node.diagnostics import clocks_line, summary
 
 ALL_IS_WELL = {"silent": [], "stands_still": False, "dropped": 0, "missed": 0, "is_paused": False, "held": 7}
 MISSED = "3 keyframes missed in 10 s: images come faster than they are encoded"
@@ -58,3 +58,24 @@ def test_what_is_wrong_comes_before_why_nothing_is_observed_and_hides_none_of_it
 @pytest.mark.parametrize("rest", [{"is_paused": True}, {"stands_still": True}])
 def test_keyframes_missed_before_are_no_fault_of_a_node_that_is_paused_or_whose_time_stands_still(rest):
     assert summary(**{**ALL_IS_WELL, **rest, "missed": 3}) == summary(**{**ALL_IS_WELL, **rest})
+
+
+@pytest.mark.parametrize("ahead", [0.0, 0.09, -0.5, -9.9])
+def test_stamps_that_transport_explains_are_not_told(ahead):
+    assert clocks_line(ahead) is None
+
+
+@pytest.mark.parametrize(
+    "ahead, told",
+    [
+        (0.1, "0.1 s ahead"),
+        (60.0, "60.0 s ahead"),
+        (-10.0, "10 s behind"),
+        (-7200.0, "2 hours behind"),
+        (-95919978.0, "1110 days behind"),
+    ],
+)
+def test_stamps_ahead_of_or_far_behind_this_computers_time_are_told_by_how_much(ahead, told):
+    line = clocks_line(ahead)
+    assert line.startswith(f"images have stamps {told} ")
+    assert "/use_sim_time" in line and "chrony" in line

@@ -27,6 +27,7 @@ def test_topic_like_which_nothing_is_published_has_no_line():
     for name, needed in (("odom", ODOMETRY), ("image", RAW), ("image", COMPRESSED)):
         assert unfit_topic_line(name, "/nothing", needed, CAMERA) is None
     assert unfit_topic_line("image", "/compressed", RAW, {"": RAW}) is None
+    assert unfit_topic_line("image", "/x/compressed", COMPRESSED, {"/x": ODOMETRY}) is None
 
 
 def test_topic_that_is_published_but_cannot_be_reached_is_told_as_that():
