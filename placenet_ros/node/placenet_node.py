@@ -103,6 +103,7 @@ class PlaceNetNode:
     # ---- Worker ----
 
     def _make_tasks(self) -> Tasks:
+        rospy.loginfo(f"loading {self._weights.name} ...")  # takes up to 20 s, where nothing else is said
         # PyTorch's threads are to sleep while they wait: spinning takes the cores from the robot's other nodes, and
         # made a view take up to twenty times as long on a busy machine of two cores. Read when PyTorch is loaded.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -169,7 +170,7 @@ class PlaceNetNode:
 
     def _ask(self, request: Request):
         self._inbox.put_request(request)
-        return request.wait(self._parameters.service_timeout)
+        return request.wait(self._parameters.service_timeout, lambda: self._tasks is None)
 
 
 def weights_path(weights: str) -> Path:

@@ -47,14 +47,21 @@ class Request:
         self._refusal = RequestError(line)
         self._done.set()
 
-    def wait(self, seconds: float) -> Any:
-        """The answer, in whatever thread asked. Raises RequestError for a refusal, or where none comes in time."""
+    def wait(self, seconds: float, is_loading: Callable[[], bool] = lambda: False) -> Any:
+        """The answer, in whatever thread asked. Raises RequestError for a refusal, or where none comes in time.
+
+        is_loading: whether the model still is, so that nothing is answered yet.
+        """
         if not self._done.wait(seconds):
             with self._lock:
                 self._is_abandoned, has_begun = True, self._has_begun
             if has_begun:
                 raise RequestError(f"no answer within {seconds:g} s, but it is being done: raise ~service_timeout")
-            raise RequestError(f"no answer within {seconds:g} s: the model is still loading, or busy; ask again later")
+            if is_loading():
+                why = "the model is still loading; ask again when the log says `ready:`"
+            else:
+                why = "busy with what came before; ask again, or raise ~service_timeout, or lower ~predict_rate"
+            raise RequestError(f"no answer within {seconds:g} s: {why}")
         if self._refusal is not None:
             raise self._refusal
         return self._answer

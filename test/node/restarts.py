@@ -70,7 +70,8 @@ class Restarts(WeightsCase):
         ask = rospy.ServiceProxy("/asked/predict_view", PredictView)
         refused = ask(query_pose(0.0))
         self.assertFalse(refused.success)
-        self.assertIn("no answer within 0.2 s: the model is still loading", refused.message)
+        self.assertIn("no answer within 0.2 s: the model is still loading; ask again when", refused.message)
+        self.assertIn(f"loading {self.weights.name} ...", log.read_text())
         wait_until(self.robot.query.get_num_connections, "nobody subscribes to queries")
         receipts = Receipts("/asked")
         for _ in range(MAX_QUERIES + 5):

@@ -247,6 +247,14 @@ def test_request_that_nobody_waits_for_is_not_run():
     assert not ran
 
 
+@pytest.mark.parametrize(
+    "is_loading, why", [(True, "the model is still loading; ask again when"), (False, "busy with what came before; ")]
+)
+def test_caller_who_gives_up_is_told_whether_the_model_loads_or_is_busy(is_loading, why):
+    with pytest.raises(RequestError, match=f"no answer within 0 s: {why}"):
+        Request(lambda tasks: None).wait(0.0, lambda: is_loading)
+
+
 def test_caller_who_gives_up_on_what_has_begun_is_told_that_it_will_be_done():
     done = []
 
