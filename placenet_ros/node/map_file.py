@@ -91,7 +91,7 @@ def read_map(path: Path) -> tuple[PlaceMap, str]:
             _check_shapes(path, file)
             tensors = {name: file.get_tensor(name) for name in TENSORS}
     except OSError as error:
-        raise MapError(f"{path}: not loaded: {error.strerror}") from error
+        raise MapError(f"{path}: not loaded: {error.strerror}; give the path of a file that ~save_map wrote") from error
     except SafetensorError as error:
         raise MapError(f"{path}: damaged ({error}); load another copy") from error
     if description.get("sha256") != _digest(tensors):

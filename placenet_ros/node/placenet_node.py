@@ -176,8 +176,9 @@ class PlaceNetNode:
 def weights_path(weights: str) -> Path:
     """The folder or file of ~weights: a path, or a name in this package's folder weights/. Raises ParameterError."""
     path = Path(os.path.expanduser(weights))  # leaves ~UNKNOWN as it is, where Path.expanduser raises
+    shipped = Path(rospkg.RosPack().get_path("placenet_ros")) / "weights"
     if "/" not in weights:
-        path = Path(rospkg.RosPack().get_path("placenet_ros")) / "weights" / weights
+        path = shipped / weights
     if weights and path.exists():
         return path
     found = f"parameter ~weights is '{weights}', but there is no {path.absolute()}: "
@@ -186,8 +187,9 @@ def weights_path(weights: str) -> Path:
             f"{found}relative paths are taken from the folder that the node runs in, which roslaunch chooses; give the "
             f"whole path, weights:=$PWD/{path}"
         )
+    names = ", ".join(sorted(each.name for each in shipped.glob("*"))) or "none"
     raise ParameterError(
-        f"{found}give the whole path of a weights folder, or the name of one in the package's folder weights/"
+        f"{found}give the whole path of a weights folder, or the name of one in the package's folder weights/ ({names})"
     )
 
 

@@ -12,6 +12,7 @@ import rostest
 from placenet_ros.msg import ModelInfo, PlaceEmbedding
 from robot import (
     PATIENCE,
+    REPOSITORY,
     Collected,
     Diagnostics,
     Robot,
@@ -35,20 +36,24 @@ class Lifecycle(WeightsCase):
         super().setUpClass()
         cls.robot = Robot()
 
-    def assert_refuses_to_start(self, line, **parameters):
-        """The node ends by itself, with a status that is not 0, and the line, once."""
+    def assert_refuses_to_start(self, *parts, **parameters):
+        """The node ends by itself, with a status that is not 0, and one line that has these parts."""
         process = start_node(f"refused_{next(NUMBERS)}", **parameters)  # parameters stay on the server by name
         self.addCleanup(end, process)
         output, _ = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 1, output)
         fatal = [text for text in output.splitlines() if "FATAL" in text]
         self.assertEqual(len(fatal), 1, output)
-        self.assertIn(line, fatal[0])
+        for part in parts:
+            self.assertIn(part, fatal[0])
         self.assertNotIn("Traceback", output)
 
     def test_missing_weights(self):
         self.assert_refuses_to_start("there is no /nowhere", weights="/nowhere")
-        self.assert_refuses_to_start("is 'placenet-smal', but there is no", weights="placenet-smal")
+        shipped = ", ".join(sorted(path.name for path in (REPOSITORY / "weights").iterdir()))
+        self.assert_refuses_to_start(
+            "is 'placenet-smal', but there is no", f"folder weights/ ({shipped})", weights="placenet-smal"
+        )
         relative = f"no {Path.cwd()}/runs/mine: relative paths are taken from the folder that the node runs in"
         self.assert_refuses_to_start(relative, weights="runs/mine")
 

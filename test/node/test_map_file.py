@@ -70,6 +70,11 @@ def test_map_without_places_comes_back(tmp_path, places):
     assert len(read_map(tmp_path / "empty")[0].ids) == 0
 
 
+def test_map_that_is_not_there_is_told_with_what_to_do(tmp_path):
+    line = told(lambda: read_map(tmp_path / "nothere.map"))
+    assert line.endswith(": not loaded: No such file or directory; give the path of a file that ~save_map wrote")
+
+
 def test_map_cut_short_anywhere_is_refused(path):
     data = path.read_bytes()
     for size in [*range(0, 600, 7), *range(600, len(data), 97), len(data) - 1]:
