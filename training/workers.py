@@ -28,7 +28,8 @@ def worker_count(wish: int | None) -> int:
 def deaf_to_ctrl_c() -> Iterator[None]:
     """Processes that are started meanwhile never hear of Ctrl-C, which a terminal tells all of its processes.
 
-    The command hears of it, if it comes meanwhile a little later, and ends them.
+    They inherit what the thread that starts them blocks. The command itself may hear of it even meanwhile: where
+    another of its threads lets the signal through, Python raises KeyboardInterrupt in the main thread all the same.
     """
     resource_tracker.ensure_running()  # a process too; where it begins, it lets signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -53,10 +54,11 @@ class Workers(ProcessPoolExecutor):
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future:
         before = multiprocessing.active_children()
-        with deaf_to_ctrl_c():  # here a process is started, until there are enough
-            future = super().submit(function, *arguments, **options)
-        self._own.update(child for child in multiprocessing.active_children() if child not in before)
-        return future
+        try:
+            with deaf_to_ctrl_c():  # here a process is started, until there are enough
+                return super().submit(function, *arguments, **options)
+        finally:  # Ctrl-C may come amid that: those begun are to end, too
+            self._own.update(child for child in multiprocessing.active_children() if child not in before)
 
     def __exit__(self, kind: type[BaseException] | None, *about: Any) -> bool | None:
         if kind is not None:

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -61,6 +63,29 @@ def test_an_exception_ends_those_who_work_at_once_and_nobody_else():
         assert sorted(child.pid for child in multiprocessing.active_children()) == sorted(others.values())
         assert all(one.submit(os.getpid).result() == worker for one, worker in others.items())
         assert time.monotonic() - begun < 300
+
+
+def test_ctrl_c_while_those_who_work_are_begun_ends_them_too(monkeypatch):
+    begin, done = ProcessPoolExecutor.submit, threading.Event()
+
+    def interrupted(*arguments):
+        begin(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)  # the other thread lets it through
+        for _ in range(600):  # the main thread hears of it between two steps of Python
+            time.sleep(0.1)
+
+    other = threading.Thread(target=done.wait, daemon=True)
+    other.start()
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+    begun = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt), Workers(1) as pool:
+            pool.submit(time.sleep, 120)
+    finally:
+        done.set()
+        other.join()
+    assert not multiprocessing.active_children()
+    assert time.monotonic() - begun < 50  # neither slept for nor worked for
 
 
 def test_no_workers_are_refused():
