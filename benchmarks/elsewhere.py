@@ -34,7 +34,7 @@ from placenet_ros.scene.viewpoints import CameraPose
 from training.configuration import REPOSITORY, parse, run_command, setting
 from training.houses import UNSEEN_SEEDS_FROM, HousePictures
 
-RANGES = (0.0, 1.0, 2.0, 3.0, 4.5, 6.0, np.inf)  # metres from the robot: of each from this one to the next, one view
+RANGES = (0.0, 1.0, ELSEWHERE, 3.0, 4.5, 6.0, np.inf)  # metres from the robot: one view of each to the next
 ASIDE, TURNED = 0.5, np.pi / 6  # metres, radians: at most, from a camera of earlier
 
 
@@ -112,7 +112,7 @@ def compared(scene: LiveScene, pose: CameraPose, truth: np.ndarray) -> tuple[flo
 
 
 def _nothing() -> None:
-    """What is to be done between two encodings."""
+    """No image waits between two encodings here."""
 
 
 def timed(predict: Callable[[], PredictedView]) -> tuple[PredictedView, float]:

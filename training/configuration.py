@@ -38,7 +38,7 @@ from typing import Any, Literal, TypeVar, Union
 
 import yaml
 
-from training.interruption import INTERRUPTED, exceptions_at_signals, tells
+from training.interruption import INTERRUPTED, exceptions_at_signals, forget_interrupt, tells
 
 Config = TypeVar("Config")
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -365,6 +365,7 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     except KeyboardInterrupt:
         if tells():
             print("interrupted", file=sys.stderr)
+        forget_interrupt()
         raise SystemExit(INTERRUPTED) from None
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)

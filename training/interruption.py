@@ -44,6 +44,15 @@ def tells() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
+def forget_interrupt() -> None:
+    """After a KeyboardInterrupt that was dealt with: have Python end with the status that it is asked for.
+
+    Where one came while code in a string was run, as dataclass and namedtuple do, Python notes it as unhandled, and
+    `python -m` would end by SIGINT in the end, whatever was done about it. To run another string takes that back.
+    """
+    exec("")
+
+
 @contextmanager
 def exceptions_at_signals() -> Iterator[None]:
     """Meanwhile Ctrl-C raises KeyboardInterrupt and SIGTERM SystemExit(143).

@@ -126,7 +126,9 @@ def torchrun_status(arguments: list[str], launch: LaunchConfig) -> int:
     """Run torchrun in this process; the exit status that the training ended with. Raises UserError."""
     logging.disable(logging.ERROR)  # torchrun's own report of what the training has said already
     asked = parse_args(arguments)
-    asked.signals_to_handle = "SIGHUP,SIGQUIT"  # torchrun's way; the others are passed on
+    # Torchrun's way, which is to end; the others are passed on, and what nohup has us ignore stays ignored.
+    is_hangup_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    asked.signals_to_handle = "SIGQUIT" if is_hangup_ignored else "SIGHUP,SIGQUIT"
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = asked.signals_to_handle  # for a torch that has no such option
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as of a script's background job

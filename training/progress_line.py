@@ -13,6 +13,7 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self._shown = time.monotonic()
+        self._width = 0
 
     def show(self, line: str, last: bool = False) -> None:
         """Show the line, in a log file if it is time for one. last: the work is done; always shown, and left there."""
@@ -20,4 +21,8 @@ class ProgressLine:
         if not (terminal or last or now - self._shown > SECONDS_BETWEEN_LINES):
             return
         self._shown = now
-        print(line, end="\r" if terminal and not last else "\n", file=sys.stderr, flush=True)
+        end = "\r" if terminal and not last else "\n"
+        blanks = " " * (self._width - len(line)) if terminal else ""  # over the rest of a longer one
+        self._width = len(line)
+        sys.stderr.write(f"{line}{blanks}{end}")  # in one piece: what Ctrl-C writes does not come between
+        sys.stderr.flush()

@@ -114,7 +114,7 @@ class NodeParameters(Parameters):
     odometry_wait: float = at_least(0.0, 0.2)
     join_tolerance: float = at_least(0.0, 0.02)
     silence_warning: float = at_least(0.1, 5.0)
-    companions_expected: bool = True
+    depth_and_objects_expected: bool = True
     # Outputs
     predict_rate: float = at_least(0.0, 1.0)
     predict_ahead: float = at_least(0.0, 0.0, LONGEST_LOOK_AHEAD)

@@ -56,7 +56,9 @@ class PlaceNetNode:
         self._episodes = EpisodeWatch(parameters.reset_on_time_jump)
         pose_input = "odom" if parameters.transform is None else TRANSFORM
         is_simulated = rospy.get_param("/use_sim_time", False)
-        inputs = ["image", "camera_info", pose_input, *(named_companions() if parameters.companions_expected else ())]
+        inputs = ["image", "camera_info", pose_input]
+        if parameters.depth_and_objects_expected:
+            inputs += named_companions()
         self._silence = SilenceWatch(inputs, parameters.silence_warning, is_simulated, optional=COMPANIONS)
         self._frames = Frames(parameters.base_to_camera)
         self._inbox = Inbox(

@@ -136,7 +136,7 @@ class Surroundings:
 
     def most_useful_together(self, candidates: Sequence[Seeing], most: int) -> list[int]:
         """Indices of the candidates, `most` at most, that show the most together: each adds the most to those before
-        it, and something worth an encoding. None where they show nothing of what is around."""
+        it, and from the second on something worth an encoding. Empty where they show nothing of what is around."""
         chosen: list[int] = []
         if not candidates:
             return chosen

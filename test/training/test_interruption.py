@@ -69,6 +69,15 @@ def test_who_imports_the_packages_keeps_his_signals():
     assert done.stdout == "True\n", done.stderr
 
 
+def test_ctrl_c_within_code_that_is_run_from_a_string_ends_a_command_with_its_status(tmp_path):
+    told = "from training.configuration import run_command\nrun_command(lambda argv: exec('raise KeyboardInterrupt'))"
+    (tmp_path / "interrupted_command.py").write_text(told)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)])}
+    words = [sys.executable, "-m", "interrupted_command"]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+
+
 def in_a_terminal(words, until, act):
     """Status and output of a command in a terminal of its own, where act(pid, terminal) is done at its first `until`.
 

@@ -40,8 +40,8 @@ def training_at_work(run, *words, start=start_sh):
 
 
 def start_in_background(*words):
-    """training/run.sh as a shell's script starts what it puts into the background; here in a group of its own."""
-    command = ["sh", "-c", """trap '' INT; exec "$0" "$@" """, SCRIPT, *words]
+    """training/run.sh as a shell's script starts `nohup ... &`; here in a group of its own."""
+    command = ["sh", "-c", """trap '' INT HUP; exec "$0" "$@" """, SCRIPT, *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, **pipes, start_new_session=True)
 
@@ -85,10 +85,11 @@ def test_two_processes_stop_together_at_ctrl_c_and_one_goes_on(words, uninterrup
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_background_job_trains_on_through_ctrl_c(processes, words, tmp_path):
+def test_a_background_job_trains_on_through_ctrl_c_and_the_end_of_its_terminal(processes, words, tmp_path):
     run = tmp_path / "run"
     training = training_at_work(run, *words, "schedule.samples=80", f"processes={processes}", start=start_in_background)
     os.killpg(training.pid, signal.SIGINT)
+    os.killpg(training.pid, signal.SIGHUP)
     assert told(run) < 80
     _, said = training.communicate(timeout=PATIENCE)
     assert training.returncode == 0 and "stopped" not in said, said

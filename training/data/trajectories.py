@@ -105,7 +105,8 @@ def _show_progress(name: str, done: int, count: int, seconds: float) -> None:
     terminal = sys.stderr.isatty()
     if terminal or done == count or done % max(1, count // 10) == 0:
         end = "\r" if terminal and done < count else "\n"
-        print(f"{name}: {done} of {count}, {seconds:.0f} s", end=end, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{name}: {done} of {count}, {seconds:.0f} s{end}")  # in one piece: ^C does not come between
+        sys.stderr.flush()
 
 
 def device_for(
