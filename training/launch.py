@@ -7,17 +7,20 @@ that a signal reaches every process of the training; and that its exit status is
     0       trained
     2       an error that the message on stderr says how to put right
     130     stopped by Ctrl-C, 143 by SIGTERM: once it makes steps, after saving a checkpoint to go on from
+    137     several processes that did not end by two such signals, killed by the third
     other   the status of the process that failed first; 128 + n where signal n ended it
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -32,6 +35,7 @@ from training.configuration import REPOSITORY, UserError, help_text, parse, run_
 from training.processes import check_share
 
 CONFIGURATIONS = REPOSITORY / "config" / "training"
+PASSED_ON = 2  # signals: the training ends in good order by the first, and where it is Ctrl-C at once by the second
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ def torchrun_status(arguments: list[str], launch: LaunchConfig) -> int:
     is_hangup_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     asked.signals_to_handle = "SIGQUIT" if is_hangup_ignored else "SIGHUP,SIGQUIT"
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = asked.signals_to_handle  # for a torch that has no such option
+    pass_on = passing_on()
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as of a script's background job
             signal.signal(number, pass_on)
@@ -148,17 +153,24 @@ def torchrun_status(arguments: list[str], launch: LaunchConfig) -> int:
     return 0
 
 
-def pass_on(number: int, _: object) -> None:
-    """Give a signal to the processes of the training, which end in good order; without any, end.
+def passing_on() -> Callable[[int, object], None]:
+    """A handler that gives signals to the processes of the training, which end in good order; without any, this ends.
 
-    Not torchrun's way, an exception wherever it happens to be: where that is passed over, the signal is lost.
+    Not torchrun's way, an exception wherever it happens to be: where that is passed over, the signal is lost. A process
+    that waits for its GPU or for another hears none of them, so that the third is SIGKILL.
     """
-    processes = children()
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):  # it has just ended
-            os.kill(process, number)
-    if not processes:
-        raise SystemExit(128 + number)
+    received = itertools.count(1)
+
+    def pass_on(number: int, _: object) -> None:
+        processes = children()
+        given = number if next(received) <= PASSED_ON else signal.SIGKILL
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(process, given)
+        if not processes:
+            raise SystemExit(128 + number)
+
+    return pass_on
 
 
 def children() -> list[int]:

@@ -234,6 +234,16 @@ class TrainingStep:
             with torch.no_grad():
                 torch._foreach_lerp_(self._averaged, self._parameters, now.average_step)
 
+    def release(self) -> None:
+        """Give up the recorded steps; whoever leaves torch.distributed does so first.
+
+        NCCL destroys no communicator that a CUDA graph refers to: `destroy_process_group` waits for the graph's end, if
+        need be for ever ("Process Hang" in NVIDIA's guide to CUDA graphs). Steps may follow, launched anew.
+        """
+        if self._graphs is not None:
+            torch.cuda.synchronize(self.device)
+            self._graphs.release()
+
     @property
     def execution(self) -> ExecutionConfig:
         """How steps are executed: as asked for, or what was left when that failed."""
@@ -446,6 +456,11 @@ class StepGraphs:
             self._recordings[key].replay()
         else:
             self._launch(work)
+
+    def release(self) -> None:
+        """Destroy all recordings: none may be running."""
+        self._recordings.clear()
+        self._uses.clear()
 
     def _launch(self, work: Callable[[], None]) -> None:
         here = torch.cuda.current_stream()

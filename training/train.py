@@ -332,6 +332,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
         name = signal.Signals(stopping).name
         say(processes, f"stopped by {name} after {samples_seen:,} samples: the same command goes on from there")
         processes.wait()  # for the checkpoint: torchrun ends the others when the first has ended
+        step.release()
         processes.end()
         raise SystemExit(128 + stopping)
 
@@ -354,6 +355,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
         print(table(figures))
         print(results(run))
     processes.wait()
+    step.release()
     processes.end()
 
 

@@ -84,6 +84,25 @@ def test_two_processes_stop_together_at_ctrl_c_and_one_goes_on(words, uninterrup
     assert_same_weights(run, uninterrupted, tolerance=1e-3)  # rounding, over 75 steps
 
 
+def test_the_third_signal_ends_processes_that_hear_none(words, tmp_path):
+    """One is stopped, and the other waits for it, as for a GPU that never answers."""
+    training = training_at_work(tmp_path / "run", *words, "schedule.samples=40000", "processes=2")
+    listed = subprocess.run(["pgrep", "-P", str(training.pid)], capture_output=True, text=True)
+    os.kill(int(listed.stdout.split()[-1]), signal.SIGSTOP)
+    for _ in range(2):
+        training.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert training.poll() is None
+    training.send_signal(signal.SIGTERM)
+    _, said = training.communicate(timeout=PATIENCE)
+    assert training.returncode == 137 and "was ended by SIGKILL" in said, said
+    assert told(tmp_path / "run") > 0 and is_none_left(listed.stdout.split())
+
+
+def is_none_left(pids):
+    return subprocess.run(["ps", "-p", ",".join(pids)], capture_output=True).returncode != 0
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_background_job_trains_on_through_ctrl_c_and_the_end_of_its_terminal(processes, words, tmp_path):
     run = tmp_path / "run"

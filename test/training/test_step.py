@@ -1,6 +1,7 @@
 """One step of training: the same weights however it is executed, for any number of processes, and none from NaN."""
 
 import copy
+import weakref
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -360,6 +361,19 @@ def test_the_number_of_graphs_is_bounded_and_those_long_unused_give_way(recorder
     _, plain, _ = trained(steps=12, observations=observations)
     assert len(recorder) == 2
     assert_equal_weights(model, plain)
+
+
+def test_steps_that_are_given_up_are_recorded_nowhere_and_those_that_follow_anew(recorder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    step, _, _ = trained(GRAPHS, steps=5, observations=(3,))
+    recording = weakref.ref(recorder.pop())
+    assert recording() is not None
+    step.release()
+    assert recording() is None
+    batch, noise = batch_of(0), noise_of(0)
+    for _ in range(3):
+        step(batch, noise, NOW)
+    assert len(recorder) == 1
 
 
 def test_forms_differ_by_what_is_there_and_its_size():

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -31,8 +32,9 @@ from training.evaluate import EvaluationConfig
 from training.houses import WalkConfig
 from training.image_quality import image_quality
 from training.objective import ObjectiveConfig, placenet_objective
+from training.processes import Processes
 from training.schedule import ScheduleConfig, average_step, learning_rate, progress, sigma
-from training.step import ExecutionConfig
+from training.step import ExecutionConfig, TrainingStep
 from training.train import DataConfig, TrainConfig, train
 
 CPU = torch.device("cpu")
@@ -388,6 +390,22 @@ def test_training_that_diverges_ends_before_it_is_saved(config):
         train(replace(config, schedule=replace(config.schedule, learning_rate=1e30, warm_up=0.0)), "test")
     for path in (run_folder(config) / "checkpoints").glob("*.pt"):
         assert all(tensor.isfinite().all() for tensor in torch.load(path, weights_only=True)["model"].values())
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_recorded_steps_are_given_up_before_the_processes_part(stopped, config, monkeypatch):
+    """Else NCCL waits for ever for the CUDA graphs to be destroyed."""
+    came = []
+    monkeypatch.setattr(TrainingStep, "release", lambda step: came.append("release"))
+    monkeypatch.setattr(Processes, "end", lambda processes: came.append("end"))
+    if stopped:
+        save = training.train.save_checkpoint
+        monkeypatch.setattr(
+            training.train, "save_checkpoint", lambda *a: (save(*a), signal.raise_signal(signal.SIGTERM))
+        )
+    with pytest.raises(SystemExit) if stopped else nullcontext():
+        train(config, "test")
+    assert came == ["release", "end"]
 
 
 def test_a_budget_of_minutes_ends_a_run_with_its_schedule(config):
