@@ -273,6 +273,17 @@ def test_two_machines_with_two_processes_each_learn_what_one_learns(tmp_path):
     assert_same_weights(tmp_path / "one", tmp_path / "four", tolerance=1e-5)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="NCCL needs two GPUs")
+def test_training_on_two_gpus_comes_to_its_end(tmp_path):
+    """Though NCCL's part of its steps is recorded: the same form of input comes ten times."""
+    rooms = rooms_on_disk(tmp_path / "data")
+    alike = ["sampling.fewest_observations=2", "sampling.most_observations=2", "sampling.drop_depth=0"]
+    words = [*SMALL, *rooms, *alike, "device=cuda", "schedule.samples=80", "execution.compile=none"]
+    done = run_sh(*words, "processes=2", f"run={tmp_path / 'run'}")
+    assert done.returncode == 0 and "without CUDA graphs" not in done.stderr, done.stderr
+    assert (tmp_path / "run" / "evaluation.json").exists()
+
+
 AT = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] "
 
 
