@@ -3,6 +3,8 @@
 
 import itertools
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from rosgraph_msgs.msg import Log
 NUMBERS = itertools.count()
 SHUTDOWN_SECONDS = 10.0  # roslaunch kills a node after 15
 START_MOMENTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5)  # seconds: of loading, of registering, of making the node
+STOPPED_SECONDS = 0.3  # longer than a node leaves between two looks at its signals
 
 
 class Lifecycle(WeightsCase):
@@ -40,6 +43,9 @@ class Lifecycle(WeightsCase):
         """The node ends by itself, with a status that is not 0, and one line that has these parts."""
         process = start_node(f"refused_{next(NUMBERS)}", **parameters)  # parameters stay on the server by name
         self.addCleanup(end, process)
+        self.assert_fails_in_one_line(process, *parts)
+
+    def assert_fails_in_one_line(self, process, *parts):
         output, _ = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 1, output)
         fatal = [text for text in output.splitlines() if "FATAL" in text]
@@ -128,11 +134,51 @@ class Lifecycle(WeightsCase):
             time.sleep(moment)
             self.assert_ends_when_told(process, signal.SIGINT, PATIENCE)  # not while a library is being loaded
 
+    def test_failure_to_start_is_told_also_where_the_node_is_told_to_end_at_the_same_time(self):
+        told = [self.started_awkwardly("fails_once_told_to_end"), self.started_awkwardly("fails_as_it_is_told_to_end")]
+        for process in told:
+            self.assert_fails_in_one_line(process, "parameter ~late cannot be")
+
+    def test_node_that_is_told_to_end_before_it_has_started_says_so(self):
+        told = [self.started_awkwardly("starts_for_ever"), self.started_awkwardly("publishes_once_told_to_end")]
+        for process in told:
+            output = self.assert_ends(process, PATIENCE)
+            self.assertEqual(output.count("told to end before it had started"), 1, output)
+            self.assertNotIn("FATAL", output)
+
+    def started_awkwardly(self, kind):
+        process = subprocess.Popen(
+            [sys.executable, str(REPOSITORY / "test" / "node" / "starting_nodes.py"), kind, f"__name:={kind}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.addCleanup(end, process)
+        return process
+
+    def test_node_that_was_stopped_for_a_while_goes_on(self):
+        with running_node(self.weights, "stopped") as process:
+            Collected("/stopped/model_info", ModelInfo).wait_for()
+            self.robot.wait_for_node()
+            embeddings = Collected("/stopped/place_embedding", PlaceEmbedding)
+            for _ in range(3):
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(STOPPED_SECONDS)
+                process.send_signal(signal.SIGCONT)
+                time.sleep(STOPPED_SECONDS)
+            self.assertIsNone(process.poll())
+            self.robot.see(0.9)
+            embeddings.wait_for()
+
     def assert_ends_when_told(self, process, told, seconds):
         process.send_signal(told)
+        self.assert_ends(process, seconds)
+
+    def assert_ends(self, process, seconds):
         output, _ = process.communicate(timeout=seconds)
         self.assertEqual(process.returncode, 0, output)
         self.assertNotIn("Traceback", output)
+        return output
 
 
 def holds_back_signals(process):
