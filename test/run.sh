@@ -60,12 +60,15 @@ failed_tests() {
     ' "$1" | head -n 200
 }
 
-# printed_by_tests LOG: the end of what its tests and their nodes printed, which rostest writes into a file alone.
+# printed_by_tests LOG: of each suite that failed, the end of what its tests and their nodes printed, which rostest writes
+# into a file alone.
 printed_by_tests() {
     local suite
-    suite="$(sed -nE "s#$failed_test#\1#p" "$1" | head -n 1)"
-    sed -n '/<system-out>/,/<\/system-out>/p' "$ROS_HOME/test_results/placenet_ros/rosunit-$suite.xml" | sed '1d;$d' |
-        tail -n 40
+    for suite in $(sed -nE "s#$failed_test#\1#p" "$1" | sort -u); do
+        echo "---- the end of what $suite printed"
+        sed -n '/<system-out>/,/<\/system-out>/p' "$ROS_HOME/test_results/placenet_ros/rosunit-$suite.xml" |
+            sed '1d;$d' | tail -n 40
+    done
 }
 
 for group in "${groups[@]}"; do
@@ -93,7 +96,6 @@ while read -r log; do
     if grep -qE "$failed_test" "$log"; then
         echo "---- the failed tests of $log"
         failed_tests "$log"
-        echo "---- the end of what they printed"
         printed_by_tests "$log"
     else
         echo "---- the end of $log"

@@ -299,18 +299,24 @@ def test_failed_test_of_nodes_is_shown_at_the_end_with_its_traceback_and_what_wa
     difference = "".join(f"difference {number}\n" for number in range(100))
     said = f"{headings[0]:-<80}\nboom\n-----\n  File a.py, line 1\n{'-' * 80}\n\n"
     said += "[placenet_ros.rosunit-a/test_good][passed]\n"
-    said += f"{headings[1]}\n{difference}  File a.py, line 2\n{'-' * 80}\n\n" + "a count\n" * 50
+    said += f"{headings[1]}\n{difference}  File a.py, line 2\n{'-' * 80}\n\n"
+    said += f"[placenet_ros.rosunit-b/test_other][FAILURE]\nbang\n{'-' * 80}\n\n" + "a count\n" * 50
     (tmp_path / "said").write_text(said)
     printed = "".join(f"printed {number}\n" for number in range(100))
-    (tmp_path / "rosunit-a.xml").write_text(f"<testcase/><system-out>[\n{printed}]</system-out><system-err/>")
-    results = f"mkdir -p $ROS_HOME/test_results/placenet_ros; cp {tmp_path}/rosunit-a.xml $_"
+    for suite, text in {"a": printed, "b": "by another\n"}.items():
+        (tmp_path / f"rosunit-{suite}.xml").write_text(f"<testcase/><system-out>[\n{text}]</system-out><system-err/>")
+    results = f"mkdir -p $ROS_HOME/test_results/placenet_ros; cp {tmp_path}/rosunit-*.xml $_"
     write_program(tmp_path / "programs" / "rostest", f"{results}; cat {tmp_path}/said; exit 1")
     done = shell(f"{tmp_path}/test/run.sh rostest")
     assert (done.returncode, done.stderr) == (1, "1 of 1 parts failed\n")
     shown = done.stdout.split("---- the failed tests of out/test/parts/rostest-test-node-a.test.log\n")[1].splitlines()
     assert shown[:5] == said.splitlines()[:5]
-    long = shown[5 : shown.index("---- the end of what they printed")]
+    end_of_a, end_of_b = [shown.index(f"---- the end of what {suite} printed") for suite in "ab"]
+    other = shown.index("[placenet_ros.rosunit-b/test_other][FAILURE]")
+    assert shown[other + 1 : other + 3] == ["bang", "-" * 80] and other + 3 == end_of_a
+    long = shown[5:other]
     assert long[0] == headings[1] and long[1] == "difference 0" and long[-2] == "  File a.py, line 2"
     assert len(long) == 12 + 1 + 16
-    assert shown[-42:-2] == [f"printed {number}" for number in range(60, 100)]
+    assert shown[end_of_a + 1 : end_of_b] == [f"printed {number}" for number in range(60, 100)]
+    assert shown[end_of_b + 1 : -2] == ["by another"]
     assert "a count" not in shown and "[passed]" not in "".join(shown)
