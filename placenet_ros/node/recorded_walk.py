@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
-import genpy
 import numpy as np
-import rosbag
 from nav_msgs.msg import Odometry
 
 from placenet_ros.node import images
 from placenet_ros.node.image_layout import pinhole_camera
 from placenet_ros.node.odometry import OdometryBuffer, OdometrySample
-from placenet_ros.node.replay import BagError, opened_bag
+from placenet_ros.node.replay import DAMAGED, damage, opened_bag
 from placenet_ros.node.rigid_pose import RigidPose
 from placenet_ros.scene.camera import PinholeCamera, ViewResampler
 
@@ -41,8 +38,8 @@ def read_walk(path: str, topics: dict[str, str], model_camera: PinholeCamera) ->
     """
     try:
         return _read_walk(path, topics, model_camera)
-    except (rosbag.ROSBagException, genpy.DeserializationError, struct.error, OSError) as error:
-        raise BagError(f"{path}: damaged: {error}; record it again, or cut it with rosbag filter") from error
+    except DAMAGED as error:
+        raise damage(path, error) from error
 
 
 def _read_walk(path: str, topics: dict[str, str], model_camera: PinholeCamera) -> RecordedWalk:

@@ -13,15 +13,18 @@ import argparse
 import difflib
 import math
 import os
+import struct
 import sys
 import time
 from typing import Iterable, Sequence
 
+import genpy
 import rosbag
 import rosgraph
 import rospy
 
-from placenet_ros.node.compressed_images import COMPRESSED_SUFFIXES
+from placenet_ros.node.compressed_images import COMPRESSED_SUFFIXES, encoding_of
+from placenet_ros.node.image_layout import COLOUR_ENCODINGS, DEPTH_ENCODINGS
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/Image", "sensor_msgs/CompressedImage"
 MESSAGE_TYPES = {"image": IMAGE, "camera_info": "sensor_msgs/CameraInfo", "odom": "nav_msgs/Odometry"}
@@ -32,6 +35,7 @@ CONNECT_SECONDS = 1.0  # from advertising a bag's topics to its first message, s
 READY_SECONDS = 120.0  # longest wait for the node: PyTorch's first import on a small computer takes a while
 POLL_SECONDS = 0.2
 END_LINE = "when the bag is over, roslaunch ends, and says in red that a REQUIRED process has died: that is its way"
+DAMAGED = (rosbag.ROSBagException, genpy.DeserializationError, struct.error, OSError)  # by a bag's messages
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -71,29 +75,55 @@ def check_bag(path: str, topics: dict[str, str], image_transport: str = "raw", p
     topics: by input (image, camera_info, odom) the topic that it should be on.
     image_transport, pose_source: the node's: compressed images are below the image's topic, and TF replaces odom.
 
-    Raises BagError for a bag that lacks one of them, naming it and those of its type that the bag has, and for a
-    relative path.
+    Raises BagError for a bag that lacks one of them, naming it and those of its type that the bag has, for one that is
+    damaged, and for a relative path.
     """
     path = whole_path(path)
     with opened_bag(path) as bag:
         found = _types(bag)
         seconds = bag.get_end_time() - bag.get_start_time() if found else 0.0
+        missing = _missing(topics, image_transport, pose_source, found)
+        if missing:
+            lacks = ", ".join(f"{topic} ({kind}) for {name}" for name, (topic, kind) in missing.items())
+            has = _listed(_alike(missing, found) or found) or "no messages at all"
+            advice = _what_to_type(missing, topics, _without_depth(bag, found))
+            raise BagError(f"{path}: the bag lacks {lacks}; it has {has}; {advice}")
+    return seconds
+
+
+def damage(path: str, error: Exception) -> BagError:
+    """What there is to say of a bag whose messages cannot be read, by one of DAMAGED."""
+    return BagError(f"{path}: damaged: {error}; record it again, or cut it with rosbag filter")
+
+
+def _missing(
+    topics: dict[str, str], image_transport: str, pose_source: str, found: dict[str, str]
+) -> dict[str, tuple[str, str]]:
+    """Topic and type of each input that a bag with these types of messages, by topic, lacks; see `check_bag`."""
     needed = {name: (topic, MESSAGE_TYPES[name]) for name, topic in topics.items()}
     if image_transport == "compressed" and "image" in needed:
         needed["image"] = topics["image"] + COMPRESSED_SUFFIXES["image"], COMPRESSED_IMAGE
     if pose_source == "tf" and needed.pop("odom", None):
         needed["TF"] = "/tf", TRANSFORM_TYPE
-    missing = {name: (topic, kind) for name, (topic, kind) in needed.items() if found.get(topic) != kind}
-    if missing:
-        lacks = ", ".join(f"{topic} ({kind}) for {name}" for name, (topic, kind) in missing.items())
-        has = _listed(_alike(missing, found) or found) or "no messages at all"
-        raise BagError(f"{path}: the bag lacks {lacks}; it has {has}; {_what_to_type(missing, topics, found)}")
-    return seconds
+    return {name: (topic, kind) for name, (topic, kind) in needed.items() if found.get(topic) != kind}
 
 
 def _types(bag: rosbag.Bag) -> dict[str, str]:
     """Types of the bag's messages, by topic."""
     return {name: topic.msg_type for name, topic in bag.get_type_and_topic_info().topics.items()}
+
+
+def _without_depth(bag: rosbag.Bag, found: dict[str, str]) -> dict[str, str]:
+    """Of what the bag has, all but images of depth, by the first message of each topic. Raises BagError."""
+
+    def is_depth(topic: str) -> bool:
+        encoding = next((encoding_of(message) for _, message, _ in bag.read_messages(topic)), "")
+        return encoding in DEPTH_ENCODINGS and encoding not in COLOUR_ENCODINGS
+
+    try:
+        return {topic: kind for topic, kind in found.items() if kind not in IMAGES or not is_depth(topic)}
+    except DAMAGED as error:
+        raise damage(bag.filename, error) from error
 
 
 def _listed(types: dict[str, str]) -> str:

@@ -89,6 +89,16 @@ def test_images_by_the_other_transport_or_on_another_topic_are_advised(tmp_path,
     assert str(refused.value).endswith(advice)
 
 
+def test_depth_is_not_advised_for_colours(tmp_path):
+    depth = {"/cam/imag_rawe": Image(encoding="16UC1"), "/rear/raw/compressed": CompressedImage(format="16UC1; png")}
+    with pytest.raises(BagError) as refused:
+        check_bag(bag_with(tmp_path, depth), {"image": "/cam/imag_raw"})
+    assert str(refused.value).endswith("; nothing in it serves as image: record that as well")
+    has_both = {**depth, "/front/rgb": Image(encoding="rgb8")}
+    with pytest.raises(BagError, match="; try image:=/front/rgb$"):
+        check_bag(bag_with(tmp_path, has_both), {"image": "/cam/imag_raw"})
+
+
 def test_images_that_the_node_can_go_without_are_named_where_the_bag_lacks_them(tmp_path):
     path = bag_with(tmp_path, {**CAMERA_AND_ODOMETRY, "/depth/image_raw": Image()})
     topics = {"image": "/cam/image_raw", "depth": "/depth/imag_raw", "objects": "/objects"}
