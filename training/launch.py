@@ -20,6 +20,7 @@ import os
 import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -139,7 +140,8 @@ def torchrun_status(arguments: list[str], launch: LaunchConfig) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as of a script's background job
             signal.signal(number, pass_on)
     try:
-        run(asked)
+        with tempfile.TemporaryDirectory(prefix="torchrun-") as asked.log_dir:  # else it leaves one behind
+            run(asked)
     except SignalException as error:
         return 128 + error.sigval
     except ChildFailedError as error:

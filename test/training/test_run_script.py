@@ -217,8 +217,11 @@ def test_another_package_called_training_does_not_take_the_place_of_ours(tmp_pat
 def test_two_processes_learn_what_one_learns_and_share_the_rendering_of_houses(tmp_path):
     words = [*SMALL, "houses.train=3", "houses.unseen=1", "houses.walk.frames=15"]
     train_here(*words, f"run={tmp_path / 'one'}")
-    done = run_sh(*words, "processes=2", f"run={tmp_path / 'two'}")
+    (tmp_path / "temporary").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    done = run_sh(*words, "processes=2", f"run={tmp_path / 'two'}", env=environment)
     assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "temporary").glob("torch*")), "nothing of torchrun's is left behind"
     assert_same_weights(tmp_path / "one", tmp_path / "two", tolerance=1e-5)
     assert done.stderr.count(f"\n{SAMPLES} samples") == 1, "one process alone speaks"
     losses = [last_figures(tmp_path / run)["loss"] for run in ("one", "two")]
