@@ -35,7 +35,7 @@ from training.recognition.protocol import (
 )
 from training.recognition.revisits import Revisit, RevisitConfig, RevisitMaker, difference, make_revisits
 
-NETWORK, COLOUR_ALONE, PLAIN = "this network", "the same, colour alone", "its mean representation"
+NETWORK, COLOUR_ALONE, PLAIN = "this network", "this network, colour alone", "its mean representation"
 UNTRAINED = "untrained network"
 PICTURE, WORDS, CHANCE = "8 x 8 colours", "ORB words", "random"
 RIVALS = (PICTURE, WORDS)  # that the network's advantage is told of
