@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from typing import NamedTuple
 
+from placenet_ros.counted import counted
 from training.configuration import UserError, parse, run_command
 
 
@@ -68,10 +69,10 @@ def main(argv: list[str]) -> None:
 
 def _shown(summary: int | tuple) -> str:
     if isinstance(summary, int):
-        return f"{summary} files"
+        return counted(summary, "file")
     return (
-        f"{summary.trajectories} trajectories, {summary.frames} frames, {summary.bytes / 1e6:.1f} MB, "
-        f"{summary.skipped} parts skipped, {summary.seconds:.1f} s"
+        f"{counted(summary.trajectories, 'trajectory', 'trajectories')}, {counted(summary.frames, 'frame')}, "
+        f"{summary.bytes / 1e6:.1f} MB, {counted(summary.skipped, 'part')} skipped, {summary.seconds:.1f} s"
     )
 
 

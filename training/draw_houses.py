@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from placenet_ros.counted import counted
 from training.configuration import argument, parse, run_command, section, setting
 from training.houses import HousePictures, MadeHouse, PlanFile, TrajectoryMaker, WalkConfig
 from training.houses.above import draw_above
@@ -72,7 +73,7 @@ def draw_houses(config: DrawHousesConfig) -> None:
     out.mkdir(parents=True, exist_ok=True)
     sheet(above, min(config.columns, config.houses)).save(out / "above.png")
     sheet(seen, config.views).save(out / "seen.png")
-    print(f"{config.houses} houses in {out / 'above.png'} and {out / 'seen.png'}")
+    print(f"{counted(config.houses, 'house')} in {out / 'above.png'} and {out / 'seen.png'}")
 
 
 def main(argv: list[str]) -> None:

@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from placenet_ros.counted import counted
 from placenet_ros.model import Observations, PlaceNet, PlaceNetConfig, WeightsError
 from training.baselines import Prediction, Predictor, baseline_predictors, pose_distances
 from training.confidence import Figure, confidence, correlation, ratio
@@ -129,8 +130,8 @@ def opened_shards(
 def tell_left_out(shards: ShardSet) -> None:
     """Say on stderr how many trajectories are too short, if any are."""
     if shards.left_out:
-        told = f"{shards.left_out} trajectories of under {shards.fewest_frames} frames are left out"
-        print(f"{shards.folder}: {told}", file=sys.stderr)
+        told = counted(shards.left_out, "trajectory", "trajectories")
+        print(f"{shards.folder}: left out: {told} of under {shards.fewest_frames} frames", file=sys.stderr)
 
 
 # ---- Predictors ------------------------------------------------------------------------------------------------------

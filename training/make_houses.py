@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from placenet_ros.counted import counted
 from training.configuration import UserError, argument, as_dict, parse, run_command, section, setting
 from training.data.manifest import sha256_of
 from training.data.shards import Description
@@ -111,11 +112,11 @@ def make_houses(config: MakeHousesConfig) -> None:
     out, part = Path(config.out), config.part_of()
     summary = write_dataset(out, description_of(config), seeds, maker, config.houses_per_shard, processes, part, split)
     print(
-        f"{out}: {summary.trajectories:,} trajectories, {summary.frames:,} frames, {summary.bytes / 1e6:,.1f} MB, "
-        f"{summary.seconds:.0f} s"
+        f"{out}: {counted(summary.trajectories, 'trajectory', 'trajectories')}, {summary.frames:,} frames, "
+        f"{summary.bytes / 1e6:,.1f} MB, {summary.seconds:.0f} s"
     )
     if summary.missing:
-        print(f"{summary.missing} shards are left to other parts; with all of them in {out}, run this without part=")
+        print(f"left to other parts: {counted(summary.missing, 'shard')}; with all in {out}, run this without part=")
 
 
 def main(argv: list[str]) -> None:

@@ -24,6 +24,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from placenet_ros.counted import counted
 from training.configuration import UserError
 from training.device import chosen_device
 
@@ -128,7 +129,7 @@ def begin_processes(device: str) -> Processes:
     if gpu:
         gpus = torch.cuda.device_count()
         if number >= gpus:
-            raise UserError(f"{here} processes on a machine with {gpus} GPUs: one for each at most")
+            raise UserError(f"{here} processes on a machine with {counted(gpus, 'GPU')}: one for each at most")
         chosen = torch.device("cuda", number)
         torch.cuda.set_device(chosen)
     torch.distributed.init_process_group(

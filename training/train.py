@@ -45,6 +45,7 @@ import torch
 from torch import Tensor
 
 from placenet_ros.atomic_file import write_whole
+from placenet_ros.counted import counted
 from placenet_ros.model import Observations, PlaceNetConfig, WeightsError
 from training.baselines import Prediction
 from training.checkpoints import checkpoint_path, newest_checkpoint, read_checkpoint, save_checkpoint
@@ -400,9 +401,9 @@ def beginning(config: TrainConfig, stored: dict[str, ShardSet], state: dict | No
         seen, done = state["samples_seen"], progress(schedule, state["samples_seen"], state["seconds"])
     made = []
     if "train" not in stored and done < 1:
-        made.append(f"{config.houses.train:,} houses to learn from")
+        made.append(f"{counted(config.houses.train, 'house')} to learn from")
     if "unseen" not in stored:
-        made.append(f"{config.houses.unseen:,} houses to be judged by")
+        made.append(f"{counted(config.houses.unseen, 'house')} to be judged by")
     begin = f"from {seen:,} " if seen else ""
     limit = f", {schedule.minutes:g} minutes at most," if schedule.minutes is not None else ""
     first = f"; first makes {' and '.join(made)}{', again' * (seen > 0)}" if made else ""

@@ -23,6 +23,7 @@ from nav_msgs.msg import Path
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from placenet_ros.counted import counted
 from placenet_ros.msg import ModelInfo, PlaceEmbedding
 from placenet_ros.node import images
 from placenet_ros.node.demo_pictures import HELD_SHOWN, ViewRow, Walk, draw_path, draw_views, rmse
@@ -334,7 +335,7 @@ def told(figures: dict, folder: FilePath) -> str:
     few = f"fewer than {FEW_VIEWS} views could be judged, which says little: the machine is slow, or the bag short"
     lines = [
         ("frames seen", f"{figures['frames_seen']} in {figures['bag_seconds']:.0f} s, {figures['keyframes']} kept"),
-        ("embeddings", f"{figures['embeddings_published']} published, of {figures['places']} places"),
+        ("embeddings", f"{figures['embeddings_published']} published, of {counted(figures['places'], 'place')}"),
         ("views", f"{figures['views_published']} published, {queries}"),
         ("delay", f"median {delay['median']:.0f} ms, 99th percentile {delay['percentile_99']:.0f} ms, {clocked}"),
         ("prediction", f"RMSE {error['predicted']:.1f} of 255, {compared}"),

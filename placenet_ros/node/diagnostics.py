@@ -10,6 +10,7 @@ import rospy
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import DiagnosticStatusWrapper
 
+from placenet_ros.counted import counted
 from placenet_ros.node.activity import ARRIVAL, RATE_SECONDS, Activity
 from placenet_ros.node.drops import DropCounter
 from placenet_ros.node.inbox import Inbox
@@ -135,9 +136,9 @@ def summary(
     resting = [line for line, holds in rests.items() if holds]
     faults = {
         f"silent: {', '.join(silent)}": silent,
-        f"{dropped} messages dropped in a second": dropped,
+        f"{counted(dropped, 'message')} dropped in a second": dropped,
         MISSED_LINE.format(missed): missed and not resting,
     }
     wrong = [line for line, holds in faults.items() if holds]
     level = DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK
-    return level, "; ".join(wrong + resting) or f"{held} observations held"
+    return level, "; ".join(wrong + resting) or f"{counted(held, 'observation')} held"

@@ -52,7 +52,7 @@ class HouseRobotNode:
         for remark in place.remarks[:REMARKS_SHOWN]:
             rospy.logwarn(f"{place.name}: {remark}")
         if len(place.remarks) > REMARKS_SHOWN:
-            rospy.logwarn(f"{place.name}: and {len(place.remarks) - REMARKS_SHOWN} more remarks like these")
+            rospy.logwarn(f"{place.name}: and {len(place.remarks) - REMARKS_SHOWN} more like these")
         self._place = place
         self._robot = make_robot(parameters, place)
         camera = pinhole(parameters.image_width, parameters.image_height, parameters.field_of_view)

@@ -12,6 +12,7 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from placenet_ros.counted import counted
 from placenet_ros.node.activity import ARRIVAL, Activity
 from placenet_ros.node.compressed_images import COMPRESSED_SUFFIXES, check_compressed, is_compressed
 from placenet_ros.node.drops import DropCounter
@@ -132,13 +133,13 @@ class Inputs:
             return unfit_line
         if self.has_publisher(name):
             return (
-                f"{name}: nothing arrives on {topic} for {seconds:g} s though it has a publisher, and {count} messages "
-                f"before; try: rostopic hz {topic}"
+                f"{name}: nothing arrives on {topic} for {seconds:g} s though it has a publisher; messages before: "
+                f"{count}; try: rostopic hz {topic}"
             )
         if count:
             return (
-                f"{name}: nothing on {topic} for {seconds:g} s: {count} messages came, then its publisher went; is its "
-                "driver still running, or a bag over?"
+                f"{name}: nothing on {topic} for {seconds:g} s: {counted(count, 'message')} came, then its publisher "
+                "went; is its driver still running, or a bag over?"
             )
         base = topic[: -len(COMPRESSED_SUFFIXES[name])] if name in self._compressed else topic
         hint = f" (without {topic[len(base) :]})" if base != topic else ""

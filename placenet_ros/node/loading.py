@@ -16,6 +16,7 @@ from typing import Any, Callable
 import numpy as np
 import torch
 
+from placenet_ros.counted import counted
 from placenet_ros.model import PlaceNet, WeightsError
 from placenet_ros.model.inference import ready_for_inference
 from placenet_ros.model.weights import TENSORS_NAME
@@ -141,7 +142,7 @@ def _device(name: str) -> torch.device:
         raise ParameterError(f"parameter ~device must be cpu or cuda, found '{name}'")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ParameterError(
-            f"parameter ~device is '{name}', but PyTorch finds {torch.cuda.device_count()} GPUs here: "
+            f"parameter ~device is '{name}', but PyTorch finds {counted(torch.cuda.device_count(), 'GPU')} here: "
             "set device:=cpu, or install a driver and a PyTorch that go together"
         )
     return device

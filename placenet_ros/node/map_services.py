@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 import rospy
 
+from placenet_ros.counted import counted
 from placenet_ros.node.map_file import MapError, map_path, read_map, write_map
 from placenet_ros.node.request import Request, RequestError
 from placenet_ros.srv import MapFile, MapFileRequest, MapFileResponse
@@ -39,15 +40,15 @@ class MapServices:
         path = map_path(text)
         places, model_id = self._ask(Request(lambda tasks: tasks.map_to_save()))
         write_map(path, places, model_id)
-        return f"{path}: saved {len(places.ids)} places"
+        return f"{path}: saved {counted(len(places.ids), 'place')}"
 
     def _load(self, text: str) -> str:
         path = map_path(text)
         places, model_id = read_map(path)
         found = self._ask(Request(lambda tasks: tasks.add_map(places, model_id, str(path))))
         if found.known and found.known == len(places.ids):
-            return f"{path}: nothing to load: all {found.known} places were there already"
+            return f"{path}: nothing to load: there already: {counted(found.known, 'place')}"
         missing = len(places.ids) - found.known - found.added
-        known = f"; {found.known} others were there already" if found.known else ""
-        room = f"; ~max_places has no room for {missing} more, those that were visited before them" if missing else ""
-        return f"{path}: loaded {found.added} places, episodes from {found.first_episode} on{known}{room}"
+        known = f"; there already: {counted(found.known, 'other')}" if found.known else ""
+        room = f"; ~max_places has no room for {missing} more, visited before them" if missing else ""
+        return f"{path}: loaded {counted(found.added, 'place')}, episodes from {found.first_episode} on{known}{room}"

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from placenet_ros.counted import counted
 from placenet_ros.node.rigid_pose import PoseError, RigidPose
 
 AnyParameters = TypeVar("AnyParameters", bound="Parameters")
@@ -126,7 +127,7 @@ class NodeParameters(Parameters):
         if len(self.base_to_camera) not in (0, 7):
             raise ParameterError(
                 "parameter ~base_to_camera must be [x, y, z, qx, qy, qz, qw] or [] (then TF is asked), "
-                f"found {len(self.base_to_camera)} numbers"
+                f"found {counted(len(self.base_to_camera), 'number')}"
             )
         if not (self.odom_frame.strip("/") and self.base_frame.strip("/")):
             raise ParameterError("parameters ~odom_frame and ~base_frame must be names of frames, found an empty one")

@@ -143,7 +143,7 @@ class Places(WeightsCase):
         count = int(loaded.message.split(" loaded ")[1].split()[0])
         again = self.ask("load_map", path)
         self.assertTrue(again.success, again.message)
-        self.assertIn(f"all {count} places were there already", again.message)
+        self.assertIn(f"there already: {count} place", again.message)
         now, found = self.see(STEP, seed=4)
         self.assertEqual(now.episode_id, 1)
         for match in found.matches:
@@ -178,7 +178,7 @@ class Places(WeightsCase):
         self.drive(range(2))
         self.assertTrue(self.ask("load_map", path).success)
         self.assertTrue(self.ask("save_map", path).success)
-        self.assertIn("all 4 places were there already", self.ask("load_map", path).message)
+        self.assertIn("there already: 4 places", self.ask("load_map", path).message)
         _, found = self.see(3.0, seed=1)
         [match] = found.matches
         self.assertTrue(match.in_header_frame)

@@ -14,6 +14,7 @@ MISSED = "3 keyframes missed in 10 s: images come faster than they are encoded"
     [
         ({}, "7 observations held"),
         ({"held": 0}, "0 observations held"),
+        ({"held": 1}, "1 observation held"),
         ({"held": None}, "loading the model"),
         ({"is_paused": True}, "paused"),
         ({"stands_still": True}, "time stands still"),
@@ -29,6 +30,7 @@ def test_without_faults_the_status_is_well_and_says_why_nothing_is_observed_or_w
     [
         ({"silent": ["image", "odom"]}, "silent: image, odom"),
         ({"dropped": 5}, "5 messages dropped in a second"),
+        ({"dropped": 1}, "1 message dropped in a second"),
         ({"missed": 3}, MISSED),
         (
             {"silent": ["odom"], "dropped": 5, "missed": 3},

@@ -170,7 +170,7 @@ def test_the_command_writes_a_data_set_that_is_read_back_where_there_is_no_ros(b
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert f"120 images, {len(imported.poses)} keyframes, 1 trajectories" in done.stderr
+    assert f"120 images, {len(imported.poses)} keyframes, 1 trajectory" in done.stderr
     data = ShardSet(tmp_path / "set")
     assert data.description.modalities == ("rgb", "depth", "objects") and data.description.field_of_view_degrees == 60
     frames = data.read(0)

@@ -238,7 +238,7 @@ def test_levels_of_a_file_are_told_apart(tmp_path):
         (NODES[5:], "no rooms"),
         ([{"type": "Room"}], "no rooms: .*node 0 .Room.: no bbox"),
         ([room(0, 0, 10_000, 10_000)], "no room that can be used; node 0 .Room.: 10000 x 10000 m"),
-        ([room(0, 0, 0.8, 0.8)], "no free space: in none of its 1 rooms is a circle of 0.4 m radius"),
+        ([room(0, 0, 0.8, 0.8)], "no free space: in none of its rooms \\(1\\) is a circle of 0.4 m radius"),
         ([room(0, 0, 4, 4), thing("box", -1, -1, 5, 5)], "no free space"),
         ([room(0, 0, 4, 4)] * 20_001, "20001 nodes: a house file has at most 20000"),
     ],

@@ -115,7 +115,7 @@ def test_each_process_has_the_gpu_of_its_number_and_gradients_go_through_nccl(mo
     assert (processes.rank, processes.count, processes.count_here) == (5, 8, 4)
     assert processes.share(32) == slice(20, 24) and not processes.first
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UserError, match="4 processes on a machine with 1 GPUs"):
+    with pytest.raises(UserError, match="4 processes on a machine with 1 GPU:"):
         begin_processes("auto")
     monkeypatch.delenv("RANK")
     with pytest.raises(UserError, match="WORLD_SIZE=8 is set, but not RANK: start with training/run.sh"):
@@ -272,7 +272,7 @@ def test_two_machines_with_two_processes_each_learn_what_one_learns(tmp_path):
     machines = [start_sh(*asked) for _ in range(2)]
     said = [machine.communicate(timeout=600)[1] for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0], said
-    assert "".join(said).count("left out") == "".join(said).count("1 trajectories of under 6 frames are left out") == 1
+    assert "".join(said).count("left out") == "".join(said).count("left out: 1 trajectory of under 6 frames") == 1
     assert_same_weights(tmp_path / "one", tmp_path / "four", tolerance=1e-5)
 
 

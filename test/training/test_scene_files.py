@@ -389,7 +389,7 @@ def test_damaged_files_end_in_one_line_that_names_them(tmp_path):
         ("empty.obj", b"", "no triangles in it"),
         ("page.gltf", b"<html>", "damaged, or no gltf file: JSONDecodeError"),
         ("points.ply", b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\n"
-         b"property float z\nend_header\n0 0 0\n", "no triangles in it: .*1 parts without triangles"),
+         b"property float z\nend_header\n0 0 0\n", "no triangles in it: .*1 part without triangles"),
     ],
 )  # fmt: skip
 def test_files_without_a_scene_are_refused_in_one_line(tmp_path, name, content, complaint):

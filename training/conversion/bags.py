@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 
+from placenet_ros.counted import counted
 from placenet_ros.node.image_layout import MAX_LABEL, ImageError, pinhole_camera
 from placenet_ros.node.keyframes import KeyframeGate
 from placenet_ros.node.rigid_pose import PoseError, RigidPose, camera_pose, roll_degrees
@@ -490,7 +491,10 @@ class _Reading:
 
     def summary(self) -> str:
         """What came of the bag, in a line."""
-        parts = [f"{self.images} images, {self.keyframes} keyframes, {self.trajectories} trajectories"]
+        parts = [
+            f"{counted(self.images, 'image')}, {counted(self.keyframes, 'keyframe')}, "
+            f"{counted(self.trajectories, 'trajectory', 'trajectories')}"
+        ]
         for name, counts in (("split by", self.splits), ("dropped", self.dropped.counts)):
             listed = ", ".join(f"{reason} ({number})" for reason, number in counts.most_common() if number)
             parts += [f"{name}: {listed}"] if listed else []

@@ -28,6 +28,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from placenet_ros.counted import counted
 from placenet_ros.scene.camera import PinholeCamera, ViewResampler
 from placenet_ros.scene.depth import millimetres
 from training.configuration import UserError, argument, setting
@@ -120,7 +121,7 @@ def read_walks(config: ImagesImport, path: Path) -> tuple[list[Walk], list[str]]
     for line in bad[:NAMED_AT_MOST]:
         print(f"skipped: {line}", file=sys.stderr)
     if len(bad) > NAMED_AT_MOST:
-        print(f"skipped: {len(bad) - NAMED_AT_MOST} more rows", file=sys.stderr)
+        print(f"skipped: {counted(len(bad) - NAMED_AT_MOST, 'more row')}", file=sys.stderr)
     if not groups:
         raise UserError(f"{path}: no row that can be used, of {len(bad)}" + (f"; {bad[0]}" if bad else ""))
     walks = []

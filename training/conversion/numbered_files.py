@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from placenet_ros.counted import counted
 from training.configuration import UserError
 
 NAMED_AT_MOST = 5  # of the missing ones
@@ -31,9 +32,10 @@ def numbered_files(folder: Path, pattern: str, example: str) -> dict[int, str]:
         else:
             names[number] = path.name
     if not names:
-        raise UserError(f"{folder}: none of its {len(others)} files has a name like {example}")
+        raise UserError(f"{folder}: no file with a name like {example}, among {len(others)}")
     if others:
-        print(f"{folder}: {len(others)} other files left out, such as {sorted(others)[0]}", file=sys.stderr)
+        told = f"{counted(len(others), 'other file')} left out, such as {sorted(others)[0]}"
+        print(f"{folder}: {told}", file=sys.stderr)
     return dict(sorted(names.items()))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from placenet_ros.counted import counted
 from placenet_ros.model.modalities import DEPTH_RANGE_M, class_colours
 from training.configuration import UserError, argument, setting
 from training.data.dataset import ShardSet
@@ -141,7 +142,8 @@ def checked_shard(folder: Path, decode: bool, entry: ShardEntry) -> tuple[Statis
         return statistics, [*damage, str(error)]
     with shard:
         if shard.trajectories != len(entry.lengths):
-            damage.append(f"{path}: has {shard.trajectories} trajectories, {MANIFEST} says {len(entry.lengths)}")
+            found = counted(shard.trajectories, "trajectory", "trajectories")
+            damage.append(f"{path}: has {found}, {MANIFEST} says {len(entry.lengths)}")
         for row in range(shard.trajectories):
             try:
                 statistics.take(shard.read(row))
@@ -160,14 +162,15 @@ def check(config: CheckConfig) -> None:
     trajectories, frames = sum(len(s.lengths) for s in shards), sum(sum(s.lengths) for s in shards)
     size = sum(shard.bytes for shard in shards)
     fov = description.field_of_view_degrees
-    print(f"{folder}: {trajectories:,} trajectories, {frames:,} frames, split '{manifest.split}'")
-    print(f"stored      {len(shards)} shards, {size / 1e6:,.1f} MB, {size / frames / 1000:.2f} kB a frame")
+    held = f"{counted(trajectories, 'trajectory', 'trajectories')}, {counted(frames, 'frame')}"
+    print(f"{folder}: {held}, split '{manifest.split}'")
+    print(f"stored      {counted(len(shards), 'shard')}, {size / 1e6:,.1f} MB, {size / frames / 1000:.2f} kB a frame")
     print(
         f"pictures    {description.image_size} pixels, field of view "
         f"{'unknown' if fov is None else f'{fov:g} degrees'}, {', '.join(description.modalities)}"
     )
     if manifest.skipped:
-        print(f"skipped     {len(manifest.skipped)} parts of the source, named in {MANIFEST}")
+        print(f"skipped     {counted(len(manifest.skipped), 'part')} of the source, named in {MANIFEST}")
     statistics, damage = Statistics(), []
     processes = min(worker_count(config.processes), len(shards))
     with Workers(processes) as pool:
@@ -184,8 +187,8 @@ def check(config: CheckConfig) -> None:
     for line in damage[:NAMED_AT_MOST]:
         print(f"damaged: {line}", file=sys.stderr)
     raise UserError(
-        f"{folder}: {len(damage)} damaged files or trajectories: make the files named again (delete them and run the "
-        "command that made them), or train with data.skip_damaged=true"
+        f"{folder}: files or trajectories that are damaged: {len(damage)}; make the files named again (delete them and "
+        "run the command that made them), or train with data.skip_damaged=true"
     )
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from placenet_ros.atomic_file import writer_is_gone
+from placenet_ros.counted import counted
 from training.configuration import UserError
 from training.data.manifest import (
     MANIFEST,
@@ -218,7 +219,7 @@ def _remove_leftovers(out: Path) -> None:
 
 def _explained(error: BaseException, out: Path, complete: int, all_shards: int) -> BaseException:
     """What the user is told of an error that ended the writing."""
-    kept = f"{complete} of {all_shards} shards are complete and stay; the same command goes on from there"
+    kept = f"shards that are complete stay ({complete} of {all_shards}); the same command goes on from there"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return UserError(f"{out}: {error.strerror}: {kept} once there is room")
     if isinstance(error, BrokenProcessPool):
@@ -259,8 +260,8 @@ class _Progress:
 
     def show(self, last: bool) -> None:
         count, seconds = self.done.value, time.monotonic() - self._start
-        shards = f"{self.shards} of {self._all} shards"
-        self._line.show(f"{shards}, {count} trajectories, {count / seconds:.1f}/s, {seconds:.0f} s", last)
+        shards, written = counted(self._all, "shard"), counted(count, "trajectory", "trajectories")
+        self._line.show(f"{self.shards} of {shards}, {written}, {count / seconds:.1f}/s, {seconds:.0f} s", last)
 
 
 def _entry(path: Path) -> tuple[ShardEntry, list[Skipped]]:

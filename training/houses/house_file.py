@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from placenet_ros.counted import counted
 from training.configuration import UserError
 from training.houses.class_words import class_of, words_of
 from training.houses.draws import Draws
@@ -104,7 +105,7 @@ class Remarks:
 
     def all(self):
         """The lines, as a tuple."""
-        return (*self.lines, *([f"and {self.more} more remarks like these"] if self.more else ()))
+        return (*self.lines, *([f"and {self.more} more like these"] if self.more else ()))
 
 
 def read_house(path, seed):
@@ -137,7 +138,7 @@ def read_house(path, seed):
     house = HouseBuilder(seed, rooms, cells, corner, remarks).built(objects)
     if not has_free_circle(house):
         raise UserError(
-            f"{path}: no free space: in none of its {len(house.rooms)} rooms is a circle of {START_RADIUS} m radius "
+            f"{path}: no free space: in none of its rooms ({len(house.rooms)}) is a circle of {START_RADIUS} m radius "
             f"free between {CARPET_HEIGHT} and {ROBOT_HEIGHT} m above the floor{first_of(remarks)}"
         )
     return house, remarks.all()
@@ -252,7 +253,7 @@ def one_level(nodes, remarks):
     kept = [node for node in nodes if node in of_level or node.kind == "Object" and bottom <= middle(node) <= top]
     remarks.add(
         f"{len(levels)} levels: taken is the one with most rooms ({len(chosen)}, floor at {bottom:.2f} m); "
-        f"{len(nodes) - len(kept)} rooms and objects of the others left out"
+        f"rooms and objects of the others left out: {len(nodes) - len(kept)}"
     )
     return kept
 
@@ -397,7 +398,7 @@ def near_each_other(rooms, remarks):
     near = max(groups, key=len)
     remarks.add(
         f"the rooms spread over {width:.0f} x {depth:.0f} m, where a house has at most {LARGEST_HOUSE:.0f} m a side; "
-        f"{len(rooms) - len(near)} rooms far from {near[0][0].label} left out"
+        f"{counted(len(rooms) - len(near), 'room')} far from {near[0][0].label} left out"
     )
     return near
 

@@ -14,6 +14,7 @@ import numpy as np
 import trimesh
 from PIL import Image
 
+from placenet_ros.counted import counted
 from training.configuration import UserError
 from training.houses.class_words import class_of
 from training.houses.classes import CLASS_IDS
@@ -232,7 +233,7 @@ def parts_of(loaded, path, remarks):
         )
     others = [name for name in loaded.geometry if name not in meshes]
     if others:
-        remarks.append(f"{len(others)} parts without triangles (points or lines); left out")
+        remarks.append(f"{counted(len(others), 'part')} without triangles (points or lines); left out")
     is_linear, parents, parts = FORMATS[path.suffix.lower()[1:]], loaded.graph.transforms.parents, []
     broken = 0
     for node in nodes:
@@ -247,7 +248,8 @@ def parts_of(loaded, path, remarks):
             broken += len(meshes[name].faces) - len(part.triangles)
             parts.append(part)
     if broken:
-        remarks.append(f"{broken} triangles with coordinates that are no finite numbers, or without corners; left out")
+        wrong = "with coordinates that are no finite numbers, or without corners"
+        remarks.append(f"{counted(broken, 'triangle')} {wrong}; left out")
     return parts
 
 
