@@ -16,7 +16,9 @@ DIAGNOSTICS_SECONDS = 1.0  # between two diagnostics
 
 
 class Heartbeat(threading.Thread):
-    """note_clock: told the time of /clock, nanoseconds; None: time is not simulated. beat: called once a second.
+    """The thread that does what is due by the wall clock.
+
+    note_clock: told the time of /clock, nanoseconds; None: time is not simulated. beat: called once a second.
     failed: called in this thread with the exception that ended it.
     """
 

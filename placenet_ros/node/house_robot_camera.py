@@ -19,7 +19,9 @@ class Shot(NamedTuple):
 
 
 class HouseCamera(threading.Thread):
-    """open_pictures: makes the `HousePictures` of the house, in this thread; a context.
+    """The thread that draws the newest of the pictures to take.
+
+    open_pictures: makes the `HousePictures` of the house, in this thread; a context.
     ready: called in this thread once there is something to draw with, with what draws in its own words.
     publish: called in this thread with each stamp and its pictures.
     failed: called in this thread with the exception that ended it; it does not end otherwise before `stop`.

@@ -102,7 +102,9 @@ class HouseRobotNode:
 
 
 class StepClock(threading.Thread):
-    """step: called in this thread for each moment of ROS's time, STEP apart, with its nanoseconds.
+    """The thread that moves the robot on as ROS's time goes on.
+
+    step: called in this thread for each moment of ROS's time, STEP apart, with its nanoseconds.
     failed: called in this thread with the exception that ended it.
     """
 

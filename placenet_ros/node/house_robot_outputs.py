@@ -28,7 +28,10 @@ PLANAR = (0, 1, 5)  # x, y and heading in a covariance of x, y, z, roll, pitch a
 
 
 class RobotOutputs:
-    """camera: the robot's, `height` metres above the floor and pitched up by `pitch` radians."""
+    """Everything that the robot publishes.
+
+    camera: the robot's, `height` metres above the floor and pitched up by `pitch` radians.
+    """
 
     def __init__(self, camera: PinholeCamera, height: float, pitch: float):
         self._camera = camera

@@ -21,7 +21,9 @@ class PlaceError(Exception):
 
 
 class RobotPlace(NamedTuple):
-    """name: for messages. remarks: what in its file could not be taken as it is, one line each.
+    """A house or scene that the robot can be in.
+
+    name: for messages. remarks: what in its file could not be taken as it is, one line each.
     floor: its z, metres. clearance: metres from x, y to the nearest obstacle, never more than the true ones.
     paths: each begins where the one before ends, without end; raises PlaceError where there is no free space.
     pictures: opens `HousePictures` of so many pixels (width, height) and radians across; raises PlaceError.

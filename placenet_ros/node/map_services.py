@@ -17,7 +17,10 @@ from placenet_ros.srv import MapFile, MapFileRequest, MapFileResponse
 
 
 class MapServices:
-    """ask: hands a request to the worker and waits for its answer; raises RequestError."""
+    """Both services, offered from when it is made.
+
+    ask: hands a request to the worker and waits for its answer; raises RequestError.
+    """
 
     def __init__(self, ask: Callable[[Request], Any]):
         self._ask = ask

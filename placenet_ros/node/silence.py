@@ -11,9 +11,11 @@ CLOCK = "clock"  # the input that time comes by where it is simulated
 
 
 class SilenceWatch:
-    """topics: names of inputs that should not be silent for `seconds`, once `begin` was called. Times: monotonic.
+    """When each input was heard last, and so which are silent. Times: monotonic.
 
-    Any other that is heard should go on, too. optional: those that need not come: `silent` only where they came.
+    topics: names of inputs that should not be silent for `seconds`, once `begin` was called. Any other that is heard
+    should go on, too.
+    optional: those that need not come: `silent` only where they came.
     is_simulated: whether time comes by /clock. While that stands still, as where a bag is paused or over, CLOCK alone
     is silent: nothing else can come.
     """

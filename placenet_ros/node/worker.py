@@ -18,7 +18,9 @@ IDLE_SECONDS = 0.5  # longest sleep, while nothing asks for anything
 
 
 class Worker(threading.Thread):
-    """make_tasks: loads the model and returns an object with `follow_episode()`, `observe(PosedImage)`,
+    """The thread that runs the tasks.
+
+    make_tasks: loads the model and returns an object with `follow_episode()`, `observe(PosedImage)`,
         `predict_current()` and `work_in_idle_time()`, which does one short step and returns whether there was anything
         to do; requests are run with it too.
     predict_period: seconds between two calls of `predict_current()`; 0: none.
