@@ -41,7 +41,8 @@ def test_a_baseline_is_trained_and_asked_the_same_again_by_the_commands(name, ki
     assert type(read_network(tmp_path / "weights")) is kind
     output = tmp_path / "asked again"
     again = ["houses=2", "walk.frames=40", "device=cpu", f"output={output}"]
-    training.evaluate.main([str(tmp_path / "weights"), *again, *ASKED])
+    recognised = ["recognition.houses=1", "recognition.query_every=8", "recognition.revisit.frames=24"]
+    training.evaluate.main([str(tmp_path / "weights"), *again, *recognised, *ASKED])
     figures = json.loads((tmp_path / "evaluation.json").read_text())
     asked_again = json.loads((output / "figures.json").read_text())["figures"]
     for count in ("3", "5"):
