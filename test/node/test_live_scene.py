@@ -176,8 +176,8 @@ def test_a_view_from_near_the_robot_costs_no_encoding(model, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "x, options", [(400.0, {}), (0.0, {"odometry_trust": 30.0}), (0.0, {"archive_megabytes": 0.0}),
-                   (37.0, {"archive_megabytes": 0.0})]
+    "x, options", [(400.0, {}), (0.0, {"odometry_trust": 30.0}), (0.0, {"odometry_trust": 41.0}),
+                   (0.0, {"archive_megabytes": 0.0}), (37.0, {"archive_megabytes": 0.0})]
 )  # fmt: skip
 def test_a_view_of_elsewhere_is_predicted_from_the_memory_where_nothing_else_is_known_of_it(model, x, options):
     scene = new_scene(model, max_observations=6, **options)

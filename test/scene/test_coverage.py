@@ -106,6 +106,17 @@ def test_nothing_is_chosen_of_what_shows_nothing_of_the_surroundings():
     assert around(travelled=100.0, trust=50.0).most_useful_together([kept()], 4) == []
 
 
+def test_nothing_is_chosen_where_the_best_shows_hardly_anything():
+    def chosen(candidates, travelled):
+        view = Surroundings.in_view(CameraPose((0.0, 0.0, 0.5), np.pi / 2, 0.0), travelled, 100.0, 60.0)
+        return view.most_useful_together(candidates, 4)
+
+    alike, behind = kept(yaw=np.pi / 2), kept(y=4.0, yaw=-np.pi / 2)
+    assert chosen([alike], 80.0) == [0] and chosen([behind], 10.0) == [0]
+    assert chosen([alike, behind], 99.0) == [] == chosen([behind], 80.0)
+    assert chosen([alike, kept(yaw=np.pi / 2 + 0.5, travelled=99.0)], 99.0)[0] == 1, "beside what is surer"
+
+
 def test_older_observations_count_less_with_the_metres_travelled_since():
     old, new = kept(travelled=10.0), kept(travelled=90.0)
     held = [kept(yaw=np.pi, travelled=100.0)]
