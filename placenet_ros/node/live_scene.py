@@ -188,7 +188,7 @@ class LiveScene:
         return [index for index, kept in enumerate(self._held) if id(kept) in newest]
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings(self._newest[-1].pose, self._travelled, self._trust)
+        return Surroundings.around(self._newest[-1].pose, self._travelled, self._trust)
 
     def _kept(self, observation: Observation) -> KeptObservation:
         depth = None if observation.depth is None else millimetres(observation.depth)

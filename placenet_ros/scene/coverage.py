@@ -1,5 +1,7 @@
 """Which observations show the most of a robot's surroundings, or of a view. Knows neither models nor pictures' colours.
 
+One storey, seen level: what was taken on another storey is worth nothing, and of a view its pitch does not count.
+
 What an observation saw is a set of *patches*: squares of the floor plan, each seen from one direction, since a thing's
 front says little of its back. A set of observations is worth the sum over all patches around the robot of how near the
 patch is, times how far the best observation that saw it can be trusted. So one more observation of what is known
@@ -24,6 +26,7 @@ GUESS_WORTH = 0.5  # of a patch that was only guessed to be seen
 REACH = 4.5  # metres from the robot: what is farther away is worth nothing to it
 NEAR = 1.5  # metres from the robot at which a patch is worth exp(-1/2)
 VIEW_NEAR = 2.5  # metres from a camera at which a patch in its view is worth exp(-1/2): it sees farther than around it
+STOREY = 2.0  # metres above or below the camera: what was taken there is of another storey, with a floor in between
 VIEW_MARGIN = 10.0  # degrees beside a view, which patches at its edge reach into
 ALWAYS_IN_VIEW = 0.7  # metres: nearer patches are about as large as the view is wide there
 LEAST_ALIKE = 0.1  # of a patch's worth that stays where it was seen from across the view's direction, or from behind
@@ -53,6 +56,7 @@ class _Flat(NamedTuple):
 class Seeing(Protocol):
     """What is needed of an observation here."""
 
+    pose: CameraPose
     patches: Patches
     travelled: float  # metres that the robot had travelled when it was taken
 
@@ -83,35 +87,43 @@ def patches_seen(pose: CameraPose, depth: np.ndarray | None, field_of_view_degre
 
 
 class Surroundings:
-    """What is around a robot, as a measure of observations.
+    """What is around a robot, or in a view, as a measure of observations: see `around` and `in_view`.
+
+    Observations taken `STOREY` metres or more above or below are worth nothing.
 
     Args:
-        centre: where the robot's camera is.
+        centre: where the camera is, in the frame of the observations' poses.
+        nearness: (side, side, directions), what each patch around it is worth, by x, y and direction.
         travelled: metres that the robot has travelled by now.
         trust: metres of travel after which an observation is worth nothing, since its pose in the odometry's frame has
             drifted; it is worth less and less until then. 0: poses do not drift.
     """
 
-    def __init__(self, centre: CameraPose, travelled: float, trust: float) -> None:
+    def __init__(self, centre: CameraPose, nearness: np.ndarray, travelled: float, trust: float) -> None:
+        self._corner, self._height = _corner(centre), centre.position[2]
+        self._nearness = nearness.ravel()
         self._travelled, self._trust = travelled, trust
-        self._corner = np.floor((np.array(centre.position[:2]) - REACH) / PATCH).astype(np.int32)
-        middles = (self._corner + np.arange(_SIDE)[:, None] + 0.5) * PATCH - centre.position[:2]  # (side, 2)
-        distance = np.hypot(middles[:, None, 0], middles[None, :, 1])
+
+    @classmethod
+    def around(cls, centre: CameraPose, travelled: float, trust: float) -> Surroundings:
+        """What is around a robot whose camera is there, whichever way that looks: nearer patches count more."""
+        distance = np.hypot(*_offsets(centre))
         nearness = np.where(distance < REACH, np.exp(-0.5 * (distance / NEAR) ** 2), 0.0)
-        self._nearness = np.repeat(nearness.ravel(), DIRECTIONS)
+        return cls(centre, np.repeat(nearness[..., None], DIRECTIONS, axis=2), travelled, trust)
 
     @classmethod
     def in_view(cls, pose: CameraPose, travelled: float, trust: float, field_of_view_degrees: float) -> Surroundings:
-        """What is in the view of a camera with that pose: patches count the more, the more their direction is its."""
-        view = cls(pose, travelled, trust)
-        squares = np.indices((_SIDE, _SIDE)).transpose(1, 2, 0)  # (side, side, 2)
-        x, y = np.moveaxis((view._corner + squares + 0.5) * PATCH - pose.position[:2], -1, 0)
+        """What is in the view of a camera with that pose: patches count the more, the more their direction is its.
+
+        The view is taken as level, whatever its pitch: of one that looks up or down steeply, too much counts that is
+        far away.
+        """
+        x, y = _offsets(pose)
         distance, aside = np.hypot(x, y), np.abs(_turned(np.arctan2(y, x) - pose.yaw))
         in_view = (aside < math.radians(field_of_view_degrees / 2 + VIEW_MARGIN)) | (distance < ALWAYS_IN_VIEW)
         nearness = np.where(in_view & (distance < REACH), np.exp(-0.5 * (distance / VIEW_NEAR) ** 2), 0.0)
         alike = np.maximum(np.cos(np.arange(DIRECTIONS) * 2 * math.pi / DIRECTIONS - pose.yaw), LEAST_ALIKE)
-        view._nearness = (nearness[..., None] * alike).ravel()
-        return view
+        return cls(pose, nearness[..., None] * alike, travelled, trust)
 
     def least_useful(self, held: Sequence[Seeing], fixed: Collection[int]) -> int:
         """Index of the one of `held`, those at `fixed` left aside, whose leaving loses the least; of equals the first.
@@ -188,11 +200,25 @@ class Surroundings:
 
     def _trusted(self, observations: Sequence[Seeing]) -> np.ndarray:
         """(observations,), 0..1."""
+        heights = np.array([seeing.pose.position[2] for seeing in observations])
         worth = np.array([seeing.patches.worth for seeing in observations])
+        worth = np.where(np.abs(heights - self._height) < STOREY, worth, 0.0)
         if not self._trust:
             return worth
         since = self._travelled - np.array([seeing.travelled for seeing in observations])
         return worth * np.maximum(0.0, 1.0 - since / self._trust)
+
+
+def _corner(centre: CameraPose) -> np.ndarray:
+    """(2,) int32: the first square around a camera, as `Patches.places`."""
+    return np.floor((np.array(centre.position[:2]) - REACH) / PATCH).astype(np.int32)
+
+
+def _offsets(centre: CameraPose) -> tuple[np.ndarray, np.ndarray]:
+    """(side, side) each: x and y of the middles of the squares around a camera, less its own. Metres."""
+    squares = _corner(centre)[:, None, None] + np.indices((_SIDE, _SIDE))
+    x, y = (squares + 0.5) * PATCH - np.array(centre.position[:2])[:, None, None]
+    return x, y
 
 
 def _turned(angles: np.ndarray) -> np.ndarray:

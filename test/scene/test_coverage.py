@@ -10,14 +10,14 @@ from placenet_ros.scene.viewpoints import CameraPose
 SIZE = 16
 
 
-def kept(yaw=0.0, x=0.0, y=0.0, metres=2.0, travelled=0.0):
+def kept(yaw=0.0, x=0.0, y=0.0, metres=2.0, travelled=0.0, z=0.5):
     depth = None if metres is None else np.full((SIZE, SIZE), int(1000 * metres), np.uint16)
     rgb = np.zeros((SIZE, SIZE, 3), np.uint8)
-    return KeptObservation.seeing(0, CameraPose((x, y, 0.5), yaw, 0.0), travelled, rgb, depth, None, None, 60.0)
+    return KeptObservation.seeing(0, CameraPose((x, y, z), yaw, 0.0), travelled, rgb, depth, None, None, 60.0)
 
 
 def around(x=0.0, travelled=0.0, trust=0.0):
-    return Surroundings(CameraPose((x, 0.0, 0.5), 0.0, 0.0), travelled, trust)
+    return Surroundings.around(CameraPose((x, 0.0, 0.5), 0.0, 0.0), travelled, trust)
 
 
 @pytest.mark.parametrize("yaw, axis, sign", [(0.0, 0, 1), (np.pi / 2, 1, 1), (np.pi, 0, -1), (-np.pi / 2, 1, -1)])
@@ -104,6 +104,16 @@ def test_nothing_is_chosen_of_what_shows_nothing_of_the_surroundings():
     assert around().most_useful_together([], 4) == []
     assert around(x=50.0).most_useful_together([kept(), kept(yaw=1.0)], 4) == []
     assert around(travelled=100.0, trust=50.0).most_useful_together([kept()], 4) == []
+
+
+def test_from_upstairs_nothing_of_downstairs_is_chosen():
+    upstairs = Surroundings.in_view(CameraPose((0.0, 0.0, 3.2), 0.0, 0.0), 0.0, 0.0, 60.0)
+    downstairs, same, stairs = kept(z=0.5), kept(z=3.2, yaw=0.5), kept(z=1.9, yaw=-0.5)
+    assert upstairs.most_useful_together([downstairs], 4) == []
+    assert set(upstairs.most_useful_together([downstairs, same, stairs], 4)) == {1, 2}
+    above = Surroundings.around(CameraPose((0.0, 0.0, 3.2), 0.0, 0.0), 0.0, 0.0)
+    assert above.most_useful([downstairs], [kept(z=3.2, yaw=np.pi)], [], False) is None
+    assert above.least_useful([same, downstairs, stairs], []) == 1
 
 
 def test_nothing_is_chosen_where_the_best_shows_hardly_anything():
