@@ -133,8 +133,8 @@ class Inputs:
             return unfit_line
         if self.has_publisher(name):
             return (
-                f"{name}: nothing arrives on {topic} for {seconds:g} s though it has a publisher; messages before: "
-                f"{count}; try: rostopic hz {topic}"
+                f"{name}: nothing arrives on {topic} for {seconds:g} s though it has a publisher, and "
+                f"{counted(count, 'message')} before; try: rostopic hz {topic}"
             )
         if count:
             return (
