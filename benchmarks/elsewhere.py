@@ -106,13 +106,13 @@ def answers(house: House, scene: Chosen, every: int, depth: bool) -> Iterator[An
 def compared(scene: LiveScene, pose: CameraPose, truth: np.ndarray) -> tuple[float, float, float, float]:
     """What an `Answer` has after where the view is."""
     from_held, held_seconds = timed(lambda: scene.memory.predict(pose))
-    answered, node_seconds = timed(lambda: scene.predict(pose, 0, between=_nothing))
-    chosen = answered if scene.is_elsewhere(pose) else scene.memory_for(pose, _nothing).predict(pose)
+    answered, node_seconds = timed(lambda: scene.predict(pose, 0, between=_nothing, remark=_nothing))
+    chosen = answered if scene.is_elsewhere(pose) else scene.memory_for(pose, _nothing, _nothing).predict(pose)
     return rmse(from_held, truth), rmse(chosen, truth), held_seconds, node_seconds
 
 
-def _nothing() -> None:
-    """No image waits between two encodings here."""
+def _nothing(*_: str) -> None:
+    """No image waits between two encodings here, and of what was not seen the table tells."""
 
 
 def timed(predict: Callable[[], PredictedView]) -> tuple[PredictedView, float]:

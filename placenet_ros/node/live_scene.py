@@ -195,25 +195,39 @@ class LiveScene:
         return KeptObservation.seeing(observation.stamp, observation.pose, self._travelled, observation.rgb, depth,
                                       observation.objects, observation.covered, self._field_of_view)
 
-    def predict(self, pose: CameraPose, samples: int, between: Callable[[], None]) -> Any:
+    def predict(self, pose: CameraPose, samples: int, between: Callable[[], None],
+                remark: Callable[[str], None]) -> Any:
         """The view from a pose, see `SceneMemory.predict`; where that is not where the robot is, from those few of all
         observations that show the most of what is in view.
 
-        Those are encoded for this view alone, around an anchor of its own, and `between` is called after each of them.
+        Those, `ELSEWHERE_OBSERVATIONS` at most, are encoded for this view alone, around an anchor of its own.
+
+        Args:
+            pose: of the camera, in the odometry's frame.
+            between: called after each of these encodings, and as `SceneMemory.predict` does.
+            remark: is told, in one line, where none shows anything of that view: it is then of what the memory holds.
+
+        Raises:
+            ValueError: nothing has been observed yet, or `samples` is negative.
         """
-        memory = self.memory_for(pose, between) if self.is_elsewhere(pose) else self.memory
+        memory = self.memory_for(pose, between, remark) if self.is_elsewhere(pose) else self.memory
         return memory.predict(pose, samples, between=between)
 
     def is_elsewhere(self, pose: CameraPose) -> bool:
-        """Whether the memory, which shows what is around the robot, may not show what is around a pose."""
+        """Whether a pose in the odometry's frame is more than `ELSEWHERE` from the newest keyframe's: then the memory,
+        which shows what is around that, may not show what is around the pose. False while there is no keyframe."""
         return bool(self._newest) and self._newest[-1].pose.distance_to(pose) > ELSEWHERE
 
-    def memory_for(self, pose: CameraPose, between: Callable[[], None]) -> Any:
-        """A memory of what was seen of the view from a pose; the scene's own where nothing else was."""
+    def memory_for(self, pose: CameraPose, between: Callable[[], None], remark: Callable[[str], None]) -> Any:
+        """A memory of what was seen of the view from a pose; the scene's own where nothing besides was, or nothing at
+        all, which `remark` is told. Arguments as of `predict`; once there is a keyframe."""
         nearby = self.archive.near(pose, REACH, MOST_CANDIDATES)
         candidates = list({id(kept): kept for kept in (*self._held, *nearby)}.values())
         view = Surroundings.in_view(pose, self._travelled, self._trust, self._field_of_view)
         chosen = view.most_useful_together(candidates, min(self._max_observations, ELSEWHERE_OBSERVATIONS))
+        if not chosen:
+            away = self._newest[-1].pose.distance_to(pose)
+            remark(f"nothing seen within view of that pose: predicted from what surrounds the robot, {away:.1f} m away")
         if all(index < len(self._held) for index in chosen):
             return self.memory
         memory = self.memory.empty_copy(pose)

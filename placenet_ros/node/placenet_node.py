@@ -146,11 +146,11 @@ class PlaceNetNode:
 
     def _on_predict_view(self, asked: PredictViewRequest) -> PredictViewResponse:
         try:
-            view = self._ask(Request(lambda tasks: tasks.answer(asked.pose)))
+            answer = self._ask(Request(lambda tasks: tasks.answer(asked.pose)))
         except RequestError as refusal:
             return PredictViewResponse(success=False, message=str(refusal))
-        pictures = {name: Image() if picture is None else picture for name, picture in view._asdict().items()}
-        return PredictViewResponse(success=True, **pictures)
+        pictures = {name: Image() if picture is None else picture for name, picture in answer.view._asdict().items()}
+        return PredictViewResponse(success=True, message=answer.remark, **pictures)
 
     def _on_reset(self, _: TriggerRequest) -> TriggerResponse:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import numpy as np
@@ -45,6 +46,13 @@ class AddedMap(NamedTuple):
     first_episode: int  # the number that the first of their episodes got
     added: int
     known: int  # were there already
+
+
+class Answer(NamedTuple):
+    """What a query gets."""
+
+    view: ViewMessages
+    remark: str  # one line, where the view is not what the query is after; empty: it is
 
 
 class Tasks:
@@ -192,11 +200,11 @@ class Tasks:
         else:
             self._outputs.publish_surprise(header, surprise)
 
-    def answer(self, query: PoseStamped) -> ViewMessages:
+    def answer(self, query: PoseStamped) -> Answer:
         """The view from a pose, with its uncertainty. Raises RequestError."""
         return self._answer(query, self._samples)
 
-    def _answer(self, query: PoseStamped, samples: int) -> ViewMessages:
+    def _answer(self, query: PoseStamped, samples: int) -> Answer:
         odometry = self._inbox.newest_odometry()
         if odometry is None or not len(self.scene):
             raise RequestError("nothing has been observed yet: drive on, and see /diagnostics if this stays")
@@ -205,14 +213,20 @@ class Tasks:
             asked = self._frames.query(pose, query.header.frame_id, query.header.stamp, odometry)
         except (PoseError, FrameError) as error:
             raise RequestError(str(error)) from error
-        return self._view(query.header, self.scene.predict, asked, samples)
+        remarks: list[str] = []
+        predict = partial(self.scene.predict, remark=remarks.append)
+        return Answer(self._view(query.header, predict, asked, samples), "; ".join(remarks))
 
     def publish_answer(self, query: PoseStamped) -> None:
-        """The same, to whoever listens; a query that cannot be answered is counted."""
+        """The same, to whoever listens; a query that cannot be answered is counted, and a remark on the view logged."""
         try:
-            self._outputs.publish_view(self._answer(query, self._samples_listened_to()))
+            answer = self._answer(query, self._samples_listened_to())
         except RequestError as refusal:
             self._drops.count("queries refused", f"{rospy.resolve_name('query_pose')}: {refusal}")
+            return
+        if answer.remark:
+            self._drops.tell("queries of the unseen", f"{rospy.resolve_name('query_pose')}: {answer.remark}")
+        self._outputs.publish_view(answer.view)
 
     def predict_current(self) -> None:
         """Publish what the camera should see ~predict_ahead from now, if somebody listens and the robot moved on."""

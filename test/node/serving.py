@@ -15,6 +15,7 @@ from robot import (
     IMAGE_SIZE,
     FreshSceneCase,
     query_pose,
+    wait_until,
 )
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -155,6 +156,22 @@ class Serving(FreshSceneCase):
             self.see_and_wait(30.1 + 0.4 * step)
         np.testing.assert_allclose(predicted(0.0), there, atol=1)
         self.assertGreater(np.abs(predicted(32.5) - there).mean(), 2.0)
+
+    def test_query_about_a_place_that_was_never_seen_is_answered_and_says_so(self):
+        self.see_and_wait(0.0)
+        unseen, seen = self.predict_view(query_pose(50.0)), self.predict_view(query_pose(0.5))
+        self.assertTrue(unseen.success and len(unseen.image.data))
+        self.assertRegex(unseen.message, "^nothing seen within view of that pose: .* surrounds the robot, 50.0 m away$")
+        self.assertEqual((seen.success, seen.message), (True, ""))
+        for _ in range(5):
+            self.robot.query.publish(query_pose(50.0))
+
+        def lines():
+            return [line for line in self.warnings() if "nothing seen within view" in line]
+
+        wait_until(lines, "nothing is logged about a query by topic")
+        self.assertTrue(self.predict_view(query_pose(0.5)).success)
+        self.assertEqual(lines(), [f"/robot/query_pose: {unseen.message}"])
 
     def test_reset_forgets_the_scene_and_begins_the_next_episode(self):
         before = self.see_and_wait(0.0)

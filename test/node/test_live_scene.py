@@ -133,15 +133,15 @@ def look_around(scene, first, x, covered=WHOLE):
         rest(scene)
 
 
-def asked(scene, pose, between=lambda: None):
-    return scene.predict(pose, 0, between).image
+def asked(scene, pose, between=lambda: None, remark=pytest.fail):
+    return scene.predict(pose, 0, between, remark).image
 
 
 def test_a_view_of_a_room_that_the_robot_left_is_predicted_from_what_was_seen_there(model):
     scene, half = new_scene(model, max_observations=6), np.repeat((np.arange(SIZE) < SIZE // 2)[:, None], SIZE, axis=1)
     look_around(scene, 0, 0.0, covered=half)
     look_around(scene, 12, 40.0)
-    chosen = scene.memory_for(FIRST_ROOM, between=lambda: None)
+    chosen = scene.memory_for(FIRST_ROOM, lambda: None, pytest.fail)
     assert 1 < len(chosen) <= 6 and all(pose.position[0] == 0.0 for pose in chosen.poses)
     assert all(np.cos(pose.yaw - FIRST_ROOM.yaw) > 0 for pose in chosen.poses), "what is behind is not in view"
     afresh = SceneMemory(model, 6)
@@ -176,16 +176,22 @@ def test_a_view_from_near_the_robot_costs_no_encoding(model, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "x, options", [(400.0, {}), (0.0, {"odometry_trust": 30.0}), (0.0, {"odometry_trust": 41.0}),
-                   (0.0, {"archive_megabytes": 0.0}), (37.0, {"archive_megabytes": 0.0})]
+    "x, options, is_seen",
+    [(400.0, {}, False), (0.0, {"odometry_trust": 30.0}, False), (0.0, {"odometry_trust": 41.0}, False),
+     (0.0, {"archive_megabytes": 0.0}, False), (37.0, {"archive_megabytes": 0.0}, True)]
 )  # fmt: skip
-def test_a_view_of_elsewhere_is_predicted_from_the_memory_where_nothing_else_is_known_of_it(model, x, options):
+def test_a_view_of_elsewhere_is_predicted_from_the_memory_where_nothing_else_is_known_of_it(
+    model, x, options, is_seen
+):
     scene = new_scene(model, max_observations=6, **options)
     look_around(scene, 0, 0.0)
     look_around(scene, 12, 40.0)
-    pose = CameraPose((x, 0.0, 0.0), 0.5, 0.0)
-    assert scene.is_elsewhere(pose) and scene.memory_for(pose, between=None) is scene.memory
-    np.testing.assert_array_equal(asked(scene, pose), scene.memory.predict(pose).image)
+    pose, said = CameraPose((x, 0.0, 0.0), 0.5, 0.0), []
+    assert scene.is_elsewhere(pose) and scene.memory_for(pose, None, said.append) is scene.memory
+    np.testing.assert_array_equal(asked(scene, pose, remark=said.append), scene.memory.predict(pose).image)
+    away = f"{abs(40 - x):.1f} m away"
+    line = f"nothing seen within view of that pose: predicted from what surrounds the robot, {away}"
+    assert said == ([] if is_seen else [line, line])
 
 
 def test_images_that_come_while_a_view_of_elsewhere_is_made_ready_wait_for_one_encoding(model):
@@ -193,7 +199,7 @@ def test_images_that_come_while_a_view_of_elsewhere_is_made_ready_wait_for_one_e
     look_around(scene, 0, 0.0)
     look_around(scene, 12, 40.0)
     expected, came = asked(scene, FIRST_ROOM), iter(range(24, 1000))
-    encoded = len(scene.memory_for(FIRST_ROOM, between=lambda: None))
+    encoded = len(scene.memory_for(FIRST_ROOM, lambda: None, pytest.fail))
 
     def between():
         stamp = next(came)
