@@ -268,7 +268,8 @@ class SceneMemory:
     def empty_copy(self, anchor: CameraPose) -> SceneMemory:
         """A memory that holds nothing, of the same model and size, with viewpoints relative to `anchor`.
 
-        On a GPU both replay the same graphs.
+        Shared are the model, its device, its palette and the limit, which do not change, and on a GPU the graphs, into
+        which each prediction copies its scene; both must then be the same thread's. All else, the scene, is its own.
         """
         memory = copy.copy(self)
         memory._held, memory._tokens = [], deque(maxlen=EMBEDDED_OBSERVATIONS)

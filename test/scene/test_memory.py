@@ -331,6 +331,15 @@ def test_an_empty_copy_has_a_scene_of_its_own(model):
     assert_holds(other, model, [1, 2])
 
 
+def test_an_empty_copy_shares_only_what_belongs_to_no_scene(model):
+    memory = seeing(model)
+    memory.predict(QUERY)
+    memory.prepare_anchor(observation(3)[1])
+    given, copied = vars(memory), vars(memory.empty_copy(observation(2)[1]))
+    shared = {name for name in given if copied[name] is given[name]}
+    assert shared == {"_model", "_device", "_captured", "_palette", "_max_observations"}
+
+
 def test_on_the_cpu_the_model_itself_predicts(model):
     assert SceneMemory(model)._captured is None
 
