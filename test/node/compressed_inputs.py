@@ -167,7 +167,7 @@ class Compressed(FreshSceneCase):
         self.assertTrue(self.pause(False).success)
         after = self.see_and_wait(2.0)
         self.assertEqual(after.num_observations, before.num_observations + 1)
-        wait_until(lambda: "observations held" in self.diagnostics.next()["summary"], "diagnostics still say paused")
+        wait_until(lambda: " held" in self.diagnostics.next()["summary"], "diagnostics still say paused")
         for line in ("~reset: episode ", "~pause: paused: no image", "~pause: goes on: images"):
             self.log.wait_for(lambda message, line=line: line in message.msg)
 
