@@ -20,6 +20,7 @@ import rospy
 from geometry_msgs.msg import Pose
 from sensor_msgs.msg import Image
 
+from placenet_ros.counted import counted
 from placenet_ros.msg import PlaceEmbedding, PlaceMatches
 from placenet_ros.node import images
 from placenet_ros.node.demo_pictures import DrawnMatch, DrivenPose, MatchedPair, draw_drive
@@ -191,14 +192,14 @@ def _camera_pose(pose: Pose, frame_id: str) -> CameraPose:
     return camera_pose(RigidPose.from_message(pose), frame_id)
 
 
-def told(counted: dict, surest: Recognition | None, hears_matches: bool, folder: Path) -> str:
-    """What the demonstration prints. counted: the figures. surest: the match of the greatest similarity."""
-    matches = counted["matches"]
-    drive = f"{counted['seconds']:.0f} s, {counted['metres']:.0f} m live, {counted['keyframes']} keyframes"
-    back = f"{counted['revisits']} keyframes within {RIGHT_METRES:g} m and {RIGHT_DEGREES:g} degrees of an earlier one"
+def told(measured: dict, surest: Recognition | None, hears_matches: bool, folder: Path) -> str:
+    """What the demonstration prints. measured: of `figures`. surest: the match of the greatest similarity."""
+    matches = measured["matches"]
+    drive = f"{measured['seconds']:.0f} s, {measured['metres']:.0f} m live, {measured['keyframes']} keyframes"
+    back = f"{measured['revisits']} keyframes within {RIGHT_METRES:g} m and {RIGHT_DEGREES:g} degrees of an earlier one"
     judged = f"{matches['right']} right, {matches['near']} more within {NEAR_METRES:g} m, {matches['wrong']} wrong"
-    lines = [("drive", f"{drive}, {counted['places']} places")]
-    lines += [("revisits", f"{back}; {counted['revisits_matched_right']} of them recognised")]
+    lines = [("drive", f"{drive}, {counted(measured['places'], 'place')}")]
+    lines += [("revisits", f"{back}; {measured['revisits_matched_right']} of them recognised")]
     if not hears_matches:
         lines.append(("matches", "none: these weights do not say how alike two embeddings of one place are"))
     elif surest is None:
@@ -208,7 +209,7 @@ def told(counted: dict, surest: Recognition | None, hears_matches: bool, folder:
         truth = f"in truth {surest.metres:.1f} m and {surest.degrees:.0f} degrees apart"
         lines += [("matches", f"{matches['all']}: {judged}")]
         lines += [("the surest", f"{name}: similarity {surest.similarity:.2f}, {truth}")]
-    late = note_if_late(counted["keyframes_late"], counted["keyframes"])
+    late = note_if_late(measured["keyframes_late"], measured["keyframes"])
     lines += [("note", late)] if late else []
     lines.append(("picture", str(folder / "revisit.png")))
     return "\n".join(f"  {name + ':':<18}{text}" for name, text in lines)
@@ -263,11 +264,11 @@ def report(seconds: float, folder: Path) -> None:
     drive = Drive()
     drive.watch(seconds)
     surest = max(drive.found, key=lambda found: found.similarity, default=None)
-    counted = figures(drive.keyframes, drive.found, match_after())
-    counted["model"] = {"name": model.model_name, "id": model.model_id}
+    measured = figures(drive.keyframes, drive.found, match_after())
+    measured["model"] = {"name": model.model_name, "id": model.model_id}
     draw(drive, surest, folder / "revisit.png")
-    (folder / "drive.json").write_text(json.dumps(counted, indent=2) + "\n")
-    print(told(counted, surest, drive.hears_matches, folder), flush=True)
+    (folder / "drive.json").write_text(json.dumps(measured, indent=2) + "\n")
+    print(told(measured, surest, drive.hears_matches, folder), flush=True)
 
 
 def main() -> int:
