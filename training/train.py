@@ -388,6 +388,11 @@ def tell_of_data(config: TrainConfig, stored: dict[str, ShardSet]) -> None:
     """Say on stderr what of the data sets is not used, and which part of the model does not learn from them."""
     for shards in stored.values():
         tell_left_out(shards)
+    if "train" in stored:
+        lengths, window = stored["train"].lengths, config.sampling.window
+        if short := int((lengths < window).sum()):
+            told = f"{short:,} of {counted(len(lengths), 'trajectory', 'trajectories')} shorter than the window"
+            print(f"{config.data.train}: {told} of {window} frames (sampling.window), taken whole", file=sys.stderr)
     channels = config.model.depth_estimation_channels
     if channels and "train" in stored and "depth" not in stored["train"].modalities:
         reason = f"{config.data.train} has no depth: what estimates it (model.depth_estimation_channels={channels})"

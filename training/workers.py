@@ -25,14 +25,14 @@ def worker_count(wish: int | None) -> int:
 
 
 @contextmanager
-def deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes that are started meanwhile never hear of Ctrl-C, which a terminal tells all of its processes.
+def deaf_to(*signals: signal.Signals) -> Iterator[None]:
+    """Processes that are started meanwhile hear nothing of signals such as Ctrl-C's, which all of a terminal's get.
 
-    They inherit what the thread that starts them blocks. The command itself may hear of it even meanwhile: where
-    another of its threads lets the signal through, Python raises KeyboardInterrupt in the main thread all the same.
+    They inherit what the thread that starts them blocks, and may unblock it. The command itself may hear of a signal
+    even meanwhile: where another of its threads lets it through, Python deals with it in the main thread all the same.
     """
     resource_tracker.ensure_running()  # a process too; where it begins, it lets signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
@@ -55,7 +55,7 @@ class Workers(ProcessPoolExecutor):
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future:
         before = multiprocessing.active_children()
         try:
-            with deaf_to_ctrl_c():  # here a process is started, until there are enough
+            with deaf_to(signal.SIGINT):  # here a process is started, until there are enough
                 return super().submit(function, *arguments, **options)
         finally:  # Ctrl-C may come amid that: those begun are to end, too
             self._own.update(child for child in multiprocessing.active_children() if child not in before)

@@ -84,6 +84,28 @@ def test_two_processes_stop_together_at_ctrl_c_and_one_goes_on(words, uninterrup
     assert_same_weights(run, uninterrupted, tolerance=1e-3)  # rounding, over 75 steps
 
 
+def test_a_signal_to_all_of_a_group_is_the_trainings_also_while_readers_of_shards_begin(words, tmp_path):
+    """As `timeout` and schedulers of jobs send it."""
+    run = tmp_path / "run"
+    command = [SCRIPT, *words, *SLOW, "data.workers=2", f"run={run}"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    training = subprocess.Popen(command, **pipes, start_new_session=True)
+    while training.poll() is None and len(readers_of(training)) < 2:
+        time.sleep(0.02)
+    time.sleep(0.5)  # they import; training waits for them
+    assert told(run) == 0
+    os.killpg(training.pid, signal.SIGTERM)
+    _, said = training.communicate(timeout=PATIENCE)
+    assert training.returncode == 143 and "stopped by SIGTERM after 8 samples" in said, said
+    assert newest_checkpoint(run / "checkpoints")["samples_seen"] == 8
+
+
+def readers_of(training):
+    """Processes that read shards for a training, by their numbers."""
+    listed = subprocess.run(["pgrep", "-P", str(training.pid), "-f", "spawn_main"], capture_output=True, text=True)
+    return listed.stdout.split()
+
+
 def test_the_third_signal_ends_processes_that_hear_none(words, tmp_path):
     """One is stopped, and the other waits for it, as for a GPU that never answers."""
     training = training_at_work(tmp_path / "run", *words, "schedule.samples=40000", "processes=2")

@@ -236,6 +236,12 @@ def test_a_damaged_checkpoint_is_passed_over_loudly(tmp_path, capsys):
     assert newest_checkpoint(tmp_path)["samples_seen"] == 1
     warnings = capsys.readouterr().err.splitlines()
     assert len(warnings) == 2 and str(truncated) in warnings[0] and str(altered) in warnings[1]
+    checkpoint_path(tmp_path, 1).unlink()
+    assert newest_checkpoint(tmp_path) is None
+    assert capsys.readouterr().err.splitlines()[2:] == [
+        f"warning: {tmp_path}: no checkpoint there can be read: training begins anew"
+    ]
+    assert newest_checkpoint(tmp_path / "none") is None and capsys.readouterr().err == ""
 
 
 def test_a_new_checkpoint_is_kept_beside_damaged_ones_of_more_samples(tmp_path):
@@ -379,6 +385,20 @@ def test_a_network_learns_from_a_data_set_that_has_colour_alone(config, tmp_path
     about = PlaceNet.from_pretrained(run_folder(config) / "weights").about
     rows = about["evaluation"]["figures"]["3"]
     assert "this network" in rows and "nearest image" in rows and "reprojection" not in rows
+
+
+def test_trajectories_shorter_than_the_window_are_told(config, tmp_path, capsys):
+    def room(seed):
+        yield round_room(seed, 40 if seed else 11)
+
+    write_dataset(tmp_path / "data", Description(16, 60.0, ("rgb", "depth", "objects")), range(4), room, 2, 1)
+    capsys.readouterr()
+    config = replace(config, data=DataConfig(train=str(tmp_path / "data"), workers=0))
+    for window, told in ((12, "1 of 4 trajectories shorter than the window of 12 frames (sampling.window)"), (11, "")):
+        asked = replace(config, sampling=replace(config.sampling, window=window))
+        training.train.tell_of_data(asked, training.train.opened_data(asked))
+        said = capsys.readouterr().err
+        assert said == (f"{tmp_path / 'data'}: {told}, taken whole\n" if told else "")
 
 
 def colour_alone(seed):

@@ -96,7 +96,8 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a data set. Raises UserError where there is none, DamagedError where it cannot be believed."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise UserError(f"{folder}: no data set: it holds no {MANIFEST}; make one with python -m training.make_houses")
+        made = "python -m training.make_houses or training.convert"
+        raise UserError(f"{folder}: no data set: it holds no {MANIFEST}; make one with {made}")
     try:
         if path.stat().st_size > LARGEST_MANIFEST:
             raise ValueError(f"over {LARGEST_MANIFEST} bytes long")

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from training.data.dataset import ShardSet
 from training.data.sampling import Draw, SamplingConfig, draw_scenes
 from training.data.shards import StoredFrames
-from training.workers import deaf_to_ctrl_c
+from training.workers import deaf_to
 
 SECONDS_AFTER_SIGTERM = 5  # for training to end its step, for which it may need what a worker reads
 STEPS_AHEAD = 4  # that each worker prepares: bounds memory, and covers a step that takes longer
@@ -70,7 +70,7 @@ def scene_stream(scenes: StepScenes, first_step: int, workers: int) -> Iterator[
         multiprocessing_context="spawn",  # neither CUDA nor a graphics context survives a fork
         worker_init_fn=_begin_worker,
     )
-    with deaf_to_ctrl_c():
+    with deaf_to(signal.SIGINT, signal.SIGTERM):
         return iter(loader)
 
 
@@ -86,4 +86,5 @@ def _begin_worker(_: int) -> None:
     It is also how that process, when it ends, ends workers that are at work: it ends them a little later.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SECONDS_AFTER_SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked until here: starting takes seconds
     atexit.register(os._exit, 0)  # Arrow's threads abort a process that ends while they work
