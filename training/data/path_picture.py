@@ -36,7 +36,7 @@ def draw_paths(folder: Path) -> Path:
         draw_path(axes, poses, np.arange(0, len(poses), max(1, len(poses) // ARROWS)))
         axes.set(xlabel="x, m", ylabel="y, m", title=f"{shard.name(row)}, z {poses[:, 2].mean():.2f} m")
         axes.grid(linewidth=0.3)
-    figure.suptitle("from above; arrows: where the camera looks; green: the first frame")
+    figure.suptitle("from above; arrows: where the camera looks;\ngreen: the first frame", fontsize="medium")
     path = folder / PICTURE
     figure.savefig(path, dpi=80)
     data.close()
@@ -60,4 +60,5 @@ def draw_path(axes: Axes, poses: np.ndarray, frames: np.ndarray) -> None:
     some = poses[frames]
     axes.quiver(some[:, 0], some[:, 1], np.cos(some[:, 3]), np.sin(some[:, 3]), angles="xy", width=0.006, zorder=3)
     axes.plot(*poses[0, :2], "o", color="tab:green")
-    axes.set_aspect("equal")
+    axes.margins(0.1)
+    axes.set_aspect("equal", adjustable="datalim")  # a long straight path, too, has room on both sides
