@@ -15,6 +15,7 @@ matplotlib.use("Agg")  # no display
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib import patheffects  # noqa: E402
 
+NAME_METRES = 1.0  # from one place's name to another's, where there is room for it
 HELD_SHOWN = 4  # observations shown in each row of the contact sheet
 ARROW_METRES = 0.3
 TYPE_POINTS = 13  # of text in maps: readable where a page shows them at three quarters of their size
@@ -201,11 +202,13 @@ def _draw_plan(
 ) -> None:
     """From above: each match is a line between two rings, which lie on each other where the robot came back exactly."""
     axes.plot(*_xy([frame.pose for frame in keyframes]).T, color="0.6", linewidth=1.0, zorder=2)
+    named: list[CameraPose] = []
     for place in sorted({frame.place for frame in keyframes}):
         poses = [frame.pose for frame in keyframes if frame.place == place]
         label = "keyframes, coloured by place, and headings" if place == keyframes[0].place else None
         _arrows(axes, poses, _place_colour(place), label)
-        _name_place(axes, poses[0], place)
+        named.append(_pose_for_name(poses, named))
+        _name_place(axes, named[-1], place)
     for match in matches:
         line = {"color": JUDGEMENT_COLOURS[match.judgement], "linewidth": 2.0, "zorder": 5}
         axes.plot(*_xy([match.now, match.then]).T, marker="o", markersize=11, fillstyle="none", **line)
@@ -237,6 +240,12 @@ def _draw_times(
     axes.set(ylim=(-0.25, 1.08), yticks=[], xlabel="seconds after the start")
     axes.margins(x=0.01)
     axes.set_title("When: in which place (numbers), and from each match back to what it was taken for")
+
+
+def _pose_for_name(poses: Sequence[CameraPose], named: Sequence[CameraPose]) -> CameraPose:
+    """The first of a place's poses that leaves room for its name beside those of other places; else the farthest."""
+    rooms = [min((pose.distance_to(other) for other in named), default=NAME_METRES) for pose in poses]
+    return poses[int(np.argmax(np.minimum(rooms, NAME_METRES)))]
 
 
 def _name_place(axes: plt.Axes, pose: CameraPose, place: int) -> None:

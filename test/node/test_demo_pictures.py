@@ -9,6 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from placenet_ros.node import demo_pictures
 from placenet_ros.node.demo_pictures import (
     JUDGEMENT_COLOURS,
     PLACE_COLOURS,
@@ -155,6 +156,13 @@ def test_path_shows_places_and_queries_and_says_what_they_are(tmp_path):
     picture = picture_of(lambda path: path_from_above(path, ()), tmp_path / "path.png")
     assert count(picture, "crimson") == 0
     assert queried not in words_of(lambda path: path_from_above(path, ()), tmp_path / "path.svg")
+
+
+def test_a_place_is_named_where_the_names_of_others_leave_room():
+    poses, named = [pose(0.3 * step) for step in range(6)], [pose(-5.0), pose(0.1)]
+    assert demo_pictures._pose_for_name(poses, []) == poses[0]
+    assert demo_pictures._pose_for_name(poses, named) == poses[4]
+    assert demo_pictures._pose_for_name(poses[:2], named) == poses[1], "no room: as far as can be"
 
 
 def test_colours_of_places_are_not_those_of_judgements():
