@@ -62,11 +62,15 @@ class Workers(ProcessPoolExecutor):
 
     def __exit__(self, kind: type[BaseException] | None, *about: Any) -> bool | None:
         if kind is not None:
+            results = self._result_queue  # which `shutdown` forgets
             self.shutdown(wait=False, cancel_futures=True)
             for child in self._own:
                 child.terminate()
             for child in self._own:
                 child.join()
+            # A result that one was amid writing never ends as long as somebody could write more of it, here too; the
+            # thread that reads it would wait for that, and Python, when it ends, for the thread.
+            results._writer.close()
         return super().__exit__(kind, *about)
 
 

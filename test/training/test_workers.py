@@ -51,6 +51,36 @@ def test_ctrl_c_is_for_the_command_and_not_for_those_who_work_for_it():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
+AMID_A_RESULT = """
+import multiprocessing, os, re, signal
+from pathlib import Path
+from training.workers import Workers
+
+def bytes_read():
+    return int(re.search("rchar: (.*)", Path("/proc/self/io").read_text())[1])
+
+if __name__ == "__main__":
+    with Workers(1) as pool:
+        pool.submit(bytes, 1_000_000_000)
+        (child,) = multiprocessing.active_children()
+        before = bytes_read()
+        while bytes_read() - before < 100_000_000:
+            pass
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        assert bytes_read() - before < 999_000_000
+        raise KeyboardInterrupt
+"""
+
+
+def test_a_command_ends_also_where_one_is_ended_amid_its_result(tmp_path):
+    (tmp_path / "amid.py").write_text(AMID_A_RESULT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    where = {"env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "amid.py"], cwd=tmp_path, timeout=60, **where)
+    assert done.returncode == -signal.SIGINT and done.stderr.endswith("\nKeyboardInterrupt\n"), done.stderr
+
+
 def test_an_exception_ends_those_who_work_at_once_and_nobody_else():
     begun = time.monotonic()
     with Workers(1) as earlier, ExitStack() as until_the_end:
