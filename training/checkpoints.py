@@ -66,7 +66,7 @@ def _not_kept(paths: list[Path], keep: int, keep_every: int | None) -> list[Path
 def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The state of the newest checkpoint that can be read, its tensors on the CPU; None where there is none.
 
-    A damaged one is passed over, with a line on stderr; so is where none is left.
+    A damaged one is passed over, with a line on stderr; there is a line, too, where none is left.
     """
     found = _oldest_first(folder)
     for path in reversed(found):
@@ -74,7 +74,7 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
             return read_checkpoint(path)
         except (zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            print(f"warning: {path} is damaged and passed over: {reason}", file=sys.stderr)
+            print(f"warning: {path} cannot be read and is passed over: {reason}", file=sys.stderr)
     if found:
         print(f"warning: {folder}: no checkpoint there can be read: training begins anew", file=sys.stderr)
     return None

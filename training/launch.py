@@ -14,13 +14,13 @@ that a signal reaches every process of the training; and that its exit status is
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import os
 import shlex
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -37,6 +37,7 @@ from training.processes import check_share
 
 CONFIGURATIONS = REPOSITORY / "config" / "training"
 PASSED_ON = 2  # signals: the training ends in good order by the first, and where it is Ctrl-C at once by the second
+TOGETHER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -159,13 +160,17 @@ def passing_on() -> Callable[[int, object], None]:
     """A handler that gives signals to the processes of the training, which end in good order; without any, this ends.
 
     Not torchrun's way, an exception wherever it happens to be: where that is passed over, the signal is lost. A process
-    that waits for its GPU or for another hears none of them, so that the third is SIGKILL.
+    that waits for its GPU or for another hears none of them, so that the third is SIGKILL. Those within a second are
+    one, as `timeout` sends one to its child and to the group.
     """
-    received = itertools.count(1)
+    received: list[float] = []  # when, monotonic
 
     def pass_on(number: int, _: object) -> None:
+        now = time.monotonic()
+        if not received or now - received[-1] > TOGETHER_SECONDS:
+            received.append(now)
         processes = children()
-        given = number if next(received) <= PASSED_ON else signal.SIGKILL
+        given = number if len(received) <= PASSED_ON else signal.SIGKILL
         for process in processes:
             with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.kill(process, given)

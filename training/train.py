@@ -306,6 +306,7 @@ def train(config: TrainConfig, command: str, make_houses: HouseMaker | None = No
                 if figures["unusable_in_a_row"] >= UNUSABLE_IN_A_ROW:
                     with torch.no_grad():
                         fails = not loss_of(batch, noise, now).isfinite().item()
+                    step.release()
                     raise_diverged(figures, logged[0], samples_seen, processes.all_of(fails), run, processes)
                 if first:
                     ended = time.monotonic()

@@ -30,7 +30,7 @@ STOREY = 2.0  # metres above or below the camera: what was taken there is of ano
 VIEW_MARGIN = 10.0  # degrees beside a view, which patches at its edge reach into
 ALWAYS_IN_VIEW = 0.7  # metres: nearer patches are about as large as the view is wide there
 LEAST_ALIKE = 0.1  # of a patch's worth that stays where it was seen from across the view's direction, or from behind
-LEAST_SEEN = 0.2  # of a near patch, seen as it is now: what shows less than that alone shows nothing. A wall 2 m away,
+LEAST_SEEN = 0.2  # of a near patch, seen as it is now: what shows less, all together, shows nothing. A wall 2 m away,
 #                   even one seen from behind, shows twice as much; of what is hardly trusted any more it shows less
 LEAST_IMPROVEMENT = 0.01  # of the worth of all that is held: an exchange for less is not worth an encoding
 
@@ -150,21 +150,20 @@ class Surroundings:
 
     def most_useful_together(self, candidates: Sequence[Seeing], most: int) -> list[int]:
         """Indices of the candidates, `most` at most, that show the most together: each adds the most to those before
-        it, and from the second on something worth an encoding. Empty where none shows as much as `LEAST_SEEN`."""
+        it, and from the second on something worth an encoding. Empty where they show less than `LEAST_SEEN`."""
         chosen: list[int] = []
         if not candidates:
             return chosen
-        found, best, least = self._flat(candidates), np.zeros(len(self._nearness)), LEAST_SEEN
+        found, best = self._flat(candidates), np.zeros(len(self._nearness))
         while len(chosen) < most:
             gains = self._gains(found, best, len(candidates))
             index = int(gains.argmax())
-            if gains[index] <= least:
+            if gains[index] <= LEAST_IMPROVEMENT * best.sum():
                 break
             chosen.append(index)
             its = found.owners == index
             best[found.patches[its]] = np.maximum(best[found.patches[its]], found.values[its])
-            least = LEAST_IMPROVEMENT * best.sum()
-        return chosen
+        return chosen if best.sum() > LEAST_SEEN else []
 
     def _best(self, seen: _Flat) -> np.ndarray:
         """(patches around the robot,): the greatest worth of each; 0 where it was not seen."""

@@ -6,15 +6,18 @@ import signal
 import sys
 import time
 
-import rospy
+signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))  # as nodes/placenet_node does
 
-from placenet_ros.node.parameters import ParameterError
-from placenet_ros.node.running import run_node
+import rospy  # noqa: E402
+
+from placenet_ros.node.parameters import ParameterError  # noqa: E402
+from placenet_ros.node.running import run_node  # noqa: E402
 
 TELLING_SECONDS = 0.5  # longer than ROS's shutdown takes
 
 
 def fails_once_told_to_end(failed):
+    rospy.on_shutdown(lambda: time.sleep(TELLING_SECONDS))  # so long the log is open, however busy the machine is
     os.kill(os.getpid(), signal.SIGTERM)
     wait_for_shutdown()
     raise ParameterError("parameter ~late cannot be")

@@ -125,6 +125,8 @@ def test_nothing_is_chosen_where_the_best_shows_hardly_anything():
     assert chosen([alike], 80.0) == [0] and chosen([behind], 10.0) == [0]
     assert chosen([alike, behind], 99.0) == [] == chosen([behind], 80.0)
     assert chosen([alike, kept(yaw=np.pi / 2 + 0.5, travelled=99.0)], 99.0)[0] == 1, "beside what is surer"
+    weak = [kept(yaw=np.pi / 2 + turn) for turn in (-0.4, 0.0, 0.4)]
+    assert len(chosen(weak, 97.0)) > 1 and not any(chosen([one], 97.0) for one in weak), "together they do"
 
 
 def test_older_observations_count_less_with_the_metres_travelled_since():

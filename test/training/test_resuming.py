@@ -1,5 +1,6 @@
 """Training that is stopped or killed, as real processes: nothing is lost but what came after the last checkpoint."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -90,9 +91,9 @@ def test_a_signal_to_all_of_a_group_is_the_trainings_also_while_readers_of_shard
     command = [SCRIPT, *words, *SLOW, "data.workers=2", f"run={run}"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     training = subprocess.Popen(command, **pipes, start_new_session=True)
-    while training.poll() is None and len(readers_of(training)) < 2:
+    while training.poll() is None and not (len(readers_of(training)) == 2 and (run / "metrics.jsonl").exists()):
         time.sleep(0.02)
-    time.sleep(0.5)  # they import; training waits for them
+    time.sleep(0.2)  # training is in its loop, and waits for them; they import
     assert told(run) == 0
     os.killpg(training.pid, signal.SIGTERM)
     _, said = training.communicate(timeout=PATIENCE)
@@ -110,15 +111,24 @@ def test_the_third_signal_ends_processes_that_hear_none(words, tmp_path):
     """One is stopped, and the other waits for it, as for a GPU that never answers."""
     training = training_at_work(tmp_path / "run", *words, "schedule.samples=40000", "processes=2")
     listed = subprocess.run(["pgrep", "-P", str(training.pid)], capture_output=True, text=True)
-    os.kill(int(listed.stdout.split()[-1]), signal.SIGSTOP)
-    for _ in range(2):
+    processes = listed.stdout.split()
+    os.kill(int(processes[-1]), signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            for _ in range(2):  # as `timeout` sends them: they count once
+                training.send_signal(signal.SIGTERM)
+                time.sleep(0.2)
+            time.sleep(1.2)
+            assert training.poll() is None
         training.send_signal(signal.SIGTERM)
-        time.sleep(1)
-        assert training.poll() is None
-    training.send_signal(signal.SIGTERM)
-    _, said = training.communicate(timeout=PATIENCE)
-    assert training.returncode == 137 and "was ended by SIGKILL" in said, said
-    assert told(tmp_path / "run") > 0 and is_none_left(listed.stdout.split())
+        _, said = training.communicate(timeout=PATIENCE)
+        assert training.returncode == 137 and "was ended by SIGKILL" in said, said
+        assert is_none_left(processes)
+    finally:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGKILL)
+        training.kill()
 
 
 def is_none_left(pids):
