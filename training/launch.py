@@ -37,7 +37,7 @@ from training.processes import check_share
 
 CONFIGURATIONS = REPOSITORY / "config" / "training"
 PASSED_ON = 2  # signals: the training ends in good order by the first, and where it is Ctrl-C at once by the second
-TOGETHER_SECONDS = 1.0
+TOGETHER_SECONDS = 1.0  # signals no farther apart are one
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,8 @@ def passing_on() -> Callable[[int, object], None]:
     """A handler that gives signals to the processes of the training, which end in good order; without any, this ends.
 
     Not torchrun's way, an exception wherever it happens to be: where that is passed over, the signal is lost. A process
-    that waits for its GPU or for another hears none of them, so that the third is SIGKILL. Those within a second are
-    one, as `timeout` sends one to its child and to the group.
+    that waits for its GPU or for another hears none of them, so that the third is SIGKILL. Those that come together
+    are one, as `timeout` sends one to its child and to the group.
     """
     received: list[float] = []  # when, monotonic
 
